@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"profjob/internal/embedded"
+	"profjob/steps"
+)
+
+// engineOptions are the flags of `profjob engine`.
+type engineOptions struct {
+	embedded.Config
+	dialect      string
+	listen       string
+	addressFile  string
+	endWithStdin bool
+	fault        string
+}
+
+func (a *app) engineCommand() *cobra.Command {
+	var opts engineOptions
+	c := &cobra.Command{
+		Use:   "engine --listen HOST:PORT [--trace-dir DIR]",
+		Short: "Run the embedded engine: a small real inference server that profiles itself",
+		Long: `Run the embedded engine: a small transformer that decodes on the CPU with continuous
+batching and chunked prefill, and speaks the OpenAI API, vLLM's metrics and vLLM's
+profiling routes, in the dialect of the version asked for. Without --trace-dir it
+is a server whose profiler is not configured.
+
+It ends at SIGINT or SIGTERM. Like vLLM, it loses a recording that is not stopped
+before that.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runEngine(cmd.Context(), opts) },
+	}
+	opts.addFlags(c)
+	return c
+}
+
+func (o *engineOptions) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8000", "`address` to listen at; port 0 picks a free one")
+	f.StringVar(&o.addressFile, "address-file", "", "write the address listened at to this `file`")
+	f.BoolVar(&o.endWithStdin, "end-with-stdin", false, "end when standard input ends")
+	f.StringVar(&o.dialect, "dialect", string(embedded.V032), "`version` imitated: "+dialectNames())
+	f.StringVar(&o.Model, "model", "tiny", "`name` of the model served")
+	f.Uint64Var(&o.Seed, "seed", 0, "seed of the weights")
+	f.StringVar(&o.TraceDir, "trace-dir", "", "`directory` for traces; empty: no profiler")
+	f.BoolVar(&o.Record.Shapes, "shapes", false, "record shapes")
+	f.BoolVar(&o.Record.Memory, "memory", false, "record memory")
+	f.BoolVar(&o.Record.Stack, "stack", false, "record stacks")
+	f.BoolVar(&o.Record.FLOPs, "flops", false, "record FLOPs")
+	f.BoolVar(&o.NoGzip, "no-gzip", false, "write traces uncompressed")
+	f.BoolVar(&o.IgnoreFrontend, "no-frontend", false, "write no trace of the API server itself")
+	f.IntVar(&o.DelayIterations, "delay-iterations", 0, "passes between a start and the recording")
+	f.IntVar(&o.MaxIterations, "max-iterations", 0, "passes after which a recording ends by itself; 0: none")
+	f.IntVar(&o.MaxNumSeqs, "max-num-seqs", 0, "most requests in a pass; 0: 64")
+	f.IntVar(&o.MaxNumBatchedTokens, "max-num-batched-tokens", 0, "most tokens in a pass; 0: 512")
+	f.DurationVar(&o.StepFloor, "step-floor", 0, "least `duration` of an engine step")
+	f.BoolVar(&o.DevMode, "dev-mode", false, "answer /server_info")
+	f.StringVar(&o.fault, "fault", "", "misbehave like servers that were seen to: "+strings.Join(faultNames(), ", "))
+}
+
+func dialectNames() string {
+	var names []string
+	for _, d := range embedded.Dialects() {
+		names = append(names, string(d))
+	}
+	return strings.Join(names, ", ")
+}
+
+// fault is a way to misbehave, by its name on the command line.
+type fault struct {
+	name string
+	set  func(*embedded.Faults)
+}
+
+func faults() []fault {
+	return []fault{
+		{"start-500", func(f *embedded.Faults) { f.StartStatus = 500 }},
+		{"start-ignored", func(f *embedded.Faults) { f.StartIgnored = true }},
+		{"die-at-first-step", func(f *embedded.Faults) { f.DieAtFirstStep = true }},
+		{"die-after-start", func(f *embedded.Faults) { f.DieAfterStart = true }},
+		{"stop-delay", func(f *embedded.Faults) { f.StopDelay = 2 * time.Second }},
+		{"stop-drop", func(f *embedded.Faults) { f.StopDrop = true }},
+		{"no-trace-file", func(f *embedded.Faults) { f.NoTraceFile = true }},
+	}
+}
+
+func faultNames() []string {
+	var names []string
+	for _, f := range faults() {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// setFault takes over the fault asked for.
+func (o *engineOptions) setFault() error {
+	if o.fault == "" {
+		return nil
+	}
+	o.Faults.Exit = os.Exit
+	for _, f := range faults() {
+		if f.name == o.fault {
+			f.set(&o.Faults)
+			return nil
+		}
+	}
+	return usage("--fault %q: one of %s", o.fault, strings.Join(faultNames(), ", "))
+}
+
+func (a *app) runEngine(ctx context.Context, opts engineOptions) error {
+	opts.Dialect = embedded.Dialect(opts.dialect)
+	opts.Logger = a.log.Named("engine")
+	if err := opts.setFault(); err != nil {
+		return err
+	}
+	if opts.TraceDir != "" {
+		dir, err := filepath.Abs(opts.TraceDir)
+		if err != nil {
+			return failed(steps.ExitFailed, err)
+		}
+		opts.TraceDir = dir
+	}
+	server, err := embedded.New(opts.Config)
+	if err != nil {
+		return usage("engine: %w", err)
+	}
+	listener, err := net.Listen("tcp", opts.listen)
+	if err != nil {
+		return usage("engine: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if opts.endWithStdin {
+		ctx = a.untilStdinEnds(ctx)
+	}
+	address := listener.Addr().String()
+	if err := announce(opts.addressFile, address); err != nil {
+		return failed(steps.ExitFailed, errors.Join(err, listener.Close()))
+	}
+	fmt.Fprintf(a.stderr, "embedded engine (%s) at http://%s\n", opts.dialect, address) //nolint:errcheck // it serves all the same
+	if err := server.Serve(ctx, listener); err != nil && !errors.Is(err, context.Canceled) {
+		return failed(steps.ExitFailed, fmt.Errorf("engine: %w", err))
+	}
+	return nil
+}
+
+// announce writes the address for whoever started the engine; a reader never sees half of it.
+func announce(path, address string) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.WriteFile(path+".tmp", []byte(address+"\n"), 0o600); err != nil {
+		return fmt.Errorf("address file: %w", err)
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return fmt.Errorf("address file: %w", err)
+	}
+	return nil
+}
+
+// untilStdinEnds gives a context that ends with standard input: whoever started
+// the engine holds the other end, and an engine does not outlive them.
+func (a *app) untilStdinEnds(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { // a read of a pipe cannot be ended: it lasts as long as the process
+		_, _ = io.Copy(io.Discard, a.stdin)
+		cancel()
+	}()
+	return ctx
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"profjob/internal/engine"
+	"profjob/internal/engine/kinds"
+	"profjob/internal/engine/setupfmt"
+	"profjob/spec"
+	"profjob/steps"
+)
+
+// envOptions are the flags of `profjob env`.
+type envOptions struct {
+	jobFlags
+	format  string
+	version string
+}
+
+func (a *app) envCommand() *cobra.Command {
+	var opts envOptions
+	var names []string
+	for _, f := range setupfmt.Formats() {
+		names = append(names, string(f))
+	}
+	c := &cobra.Command{
+		Use:   "env FILE",
+		Short: "Print what to set on a server so that a job can profile it",
+		Long: `Print what a server needs at its launch so that it can record what the job asks for:
+environment variables for versions that take those, flags for those that take
+flags. The version is the one given, or the target's, or that of the command in
+its launch block, or what the server answers that runs now.
+
+Exit codes: 0 printed; 2 job file or usage wrong, or the version cannot record it;
+4 the version cannot be found out.`,
+		Example: `  eval "$(profjob env job.hcl --server-version 0.11.0)"
+  profjob env job.hcl -o kubernetes`,
+		Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runEnv(cmd.Context(), opts, args[0]) },
+	}
+	opts.addFlags(c)
+	c.Flags().StringVar(&opts.version, "server-version", "", "`version` of the server")
+	outputFlag(c, &opts.format, names...)
+	return c
+}
+
+func (a *app) runEnv(ctx context.Context, opts envOptions, path string) error {
+	c, err := a.loadOrSay(ctx, &opts.jobFlags, path)
+	if err != nil {
+		return err
+	}
+	done := map[string]bool{}
+	for _, job := range c.jobs {
+		for _, t := range job.Targets {
+			if done[t.Address()] {
+				continue
+			}
+			done[t.Address()] = true
+			if err := a.envOf(ctx, opts, job, t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec.Target) error {
+	kind, _ := kinds.Find(t.Engine)
+	if !kind.NeedsEndpoint && len(t.Endpoints) == 0 {
+		return usage("env: %s needs nothing: the run starts it as the job wants it", t.Address())
+	}
+	if t.TraceDir == "" {
+		return usage("env: %s has no trace_dir: say where the server shall write its traces", t.Address())
+	}
+	v, err := serverVersion(ctx, opts, job, t, kind)
+	if err != nil {
+		return failed(steps.ExitServer, fmt.Errorf("env: %s: %w", t.Address(), err))
+	}
+	request := engine.SetupRequest{Version: v, TraceDir: absolute(job, t.TraceDir), Record: engine.Record{
+		Shapes: job.Record.Shapes, Memory: job.Record.Memory, Stack: job.Record.Stack, FLOPs: job.Record.FLOPs,
+		Activities: job.Record.Activities}}
+	setup, err := kind.Setup(request)
+	if err != nil {
+		return usage("env: %s: %w", t.Address(), err)
+	}
+	if err := setupfmt.Write(a.stdout, setupfmt.Format(opts.format), setup); err != nil {
+		return failed(steps.ExitFailed, err)
+	}
+	return nil
+}
+
+func absolute(job *spec.Job, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(job.Dir, path)
+}
+
+// serverVersion finds out which version the server is.
+func serverVersion(ctx context.Context, opts envOptions, job *spec.Job, t *spec.Target, kind engine.Kind) (string, error) {
+	switch {
+	case opts.version != "":
+		return opts.version, nil
+	case t.Version != "":
+		return t.Version, nil
+	case t.Launch != nil && kind.Version != nil:
+		return kind.Version(ctx, t.Launch.Command, nil)
+	}
+	var tried []string
+	for _, e := range t.Endpoints {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		info, err := probeEndpoint(ctx, job, t, kind, e)
+		cancel()
+		if err == nil {
+			return info.Version, nil
+		}
+		tried = append(tried, err.Error())
+	}
+	return "", errors.New("its version is not known: give --server-version, or version in the target, or start the server: " + strings.Join(tried, "; "))
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"profjob/internal/engine"
+	"profjob/internal/engine/kinds"
+	"profjob/internal/view"
+	"profjob/spec"
+	"profjob/steps"
+)
+
+// planOptions are the flags of `profjob plan`.
+type planOptions struct {
+	jobFlags
+	output  string
+	offline bool
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var opts planOptions
+	c := &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Show what the jobs of a file would do",
+		Long: `Show the plan of each job: its plan steps, in order, with their parameters, and the
+digest over them. The same inputs give the same plan, byte by byte. Beside it
+stands what a probe of the servers would choose, which the digest leaves out;
+--offline asks no server.
+
+Exit codes: 0 shown; 2 job file or usage wrong.`,
+		Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runPlan(cmd.Context(), opts, args[0]) },
+	}
+	opts.addFlags(c)
+	c.Flags().BoolVar(&opts.offline, "offline", false, "ask no server")
+	outputFlag(c, &opts.output, "text", "json")
+	return c
+}
+
+func (a *app) runPlan(ctx context.Context, opts planOptions, path string) error {
+	c, err := a.loadOrSay(ctx, &opts.jobFlags, path)
+	if err != nil {
+		return err
+	}
+	var choices []view.Choice
+	if !opts.offline {
+		for i, job := range c.jobs {
+			choices = append(choices, choose(ctx, job, c.plans[i].Probe())...)
+		}
+	}
+	show := view.Plans
+	if opts.output == "json" {
+		show = view.PlansJSON
+	}
+	if err := show(a.stdout, c.plans, choices); err != nil {
+		return failed(steps.ExitFailed, err)
+	}
+	return nil
+}
+
+// probeTimeout bounds the question to one server.
+const probeTimeout = 10 * time.Second
+
+// choose asks the servers of a job what a run would choose.
+func choose(ctx context.Context, job *spec.Job, probe *steps.Probe) []view.Choice {
+	var all []view.Choice
+	for _, t := range job.Targets {
+		kind, _ := kinds.Find(t.Engine)
+		if t.Launch != nil || !kind.NeedsEndpoint && len(t.Endpoints) == 0 {
+			all = append(all, view.Choice{Job: job.Address, Target: t.Name, Why: "the run starts it"})
+			continue
+		}
+		for _, e := range t.Endpoints {
+			all = append(all, chooseOne(ctx, job, t, kind, e, probe))
+		}
+	}
+	return all
+}
+
+func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string, probe *steps.Probe) view.Choice {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	c := view.Choice{Job: job.Address, Target: t.Name, Endpoint: endpoint}
+	info, err := probeEndpoint(ctx, job, t, kind, endpoint)
+	c.Engine, c.Version, c.Evidence = info.Engine, info.Version, info.Evidence
+	if err == nil && info.Profiling == engine.ProfilingNotConfigured {
+		err = errors.New(engine.ErrNotConfigured.Error() + "; " + steps.WhatToSet(probe.Target(t.Name), t.TraceDir, info.Version, probe.Record))
+	}
+	if err != nil {
+		c.Error = err.Error()
+		return c
+	}
+	choice, err := steps.Choose(probe.Strategies, probe.Evidence, info)
+	if err != nil {
+		c.Error = err.Error()
+		return c
+	}
+	c.Strategy, c.Why = choice.Strategy, choice.Why
+	return c
+}
+
+// probeEndpoint asks one endpoint what it is.
+func probeEndpoint(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) (engine.Info, error) {
+	client, err := kind.New(engine.Config{Endpoint: endpoint, Bearer: secretOf(job, t.Auth.Bearer), Now: time.Now})
+	if err != nil {
+		return engine.Info{}, err
+	}
+	return client.Probe(ctx)
+}
+
+func secretOf(job *spec.Job, s spec.Secret) string {
+	if s.Ref != "" {
+		return job.Secrets[s.Ref]
+	}
+	return s.Value
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"profjob/internal/archive"
+	"profjob/internal/event"
+	"profjob/internal/hostfs"
+	"profjob/internal/hostfs/local"
+	"profjob/internal/view"
+	"profjob/runner"
+	"profjob/spec"
+	"profjob/steps"
+)
+
+// runOptions are the flags of `profjob run`.
+type runOptions struct {
+	jobFlags
+	output   string
+	failFast bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var opts runOptions
+	c := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run the jobs of a file",
+		Long: `Run the jobs of a file in their order: warm up, record the window, collect, verify,
+and seal each as a run directory with a manifest. A job that fails does not stop
+the later ones unless --fail-fast is given.
+
+Progress goes to stderr, results to stdout. With -o json stdout gets an array of
+manifests and nothing else; with -o jsonl, the events as they happen.
+
+The first interrupt (Ctrl-C, SIGTERM, SIGHUP) ends the window and keeps what there
+is. The second only stops the profiler. The third leaves at once.
+
+Exit codes: 0 every window as asked; 2 job file or usage wrong; 4 server not
+reachable, cannot profile, or died; 5 a window was not got; 6 a file is missing or
+could not be kept; 130 interrupted; 1 anything else. Of several jobs, the worst.`,
+		Example: `  profjob run examples/quickstart.hcl
+  profjob run nightly.hcl --var endpoint=http://10.0.0.7:8000 --job decode-64
+  profjob run nightly.hcl -o json | jq '.[].status'`,
+		Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runRun(cmd.Context(), opts, args[0]) },
+	}
+	opts.addFlags(c)
+	c.Flags().BoolVar(&opts.failFast, "fail-fast", false, "stop at the first job that fails")
+	outputFlag(c, &opts.output, "text", "json", "jsonl")
+	return c
+}
+
+func (a *app) runRun(ctx context.Context, opts runOptions, path string) error {
+	c, err := a.loadOrSay(ctx, &opts.jobFlags, path)
+	if err != nil {
+		return err
+	}
+	interrupts := &steps.Interrupts{}
+	defer a.watchSignals(interrupts)()
+	var manifests []*archive.Manifest
+	var codes []int
+	for i, job := range c.jobs {
+		result, err := a.runOne(ctx, opts, c, job, c.plans[i], interrupts)
+		if err != nil {
+			return err
+		}
+		codes = append(codes, result.Exit)
+		if result.Manifest != nil {
+			manifests = append(manifests, result.Manifest)
+		}
+		if interrupts.Count() > 0 || (opts.failFast && result.Exit != steps.ExitOK) {
+			break
+		}
+	}
+	if opts.output == "json" {
+		if err := a.printManifests(manifests); err != nil {
+			return failed(steps.ExitFailed, err)
+		}
+	}
+	if code := worst(codes); code != steps.ExitOK {
+		return said(code)
+	}
+	return nil
+}
+
+// worst gives the exit code that stands for several jobs.
+func worst(codes []int) int {
+	order := []int{steps.ExitInterrupted, steps.ExitFailed, steps.ExitServer, steps.ExitIncomplete, steps.ExitWindow, 3, 7}
+	for _, c := range order {
+		if slices.Contains(codes, c) {
+			return c
+		}
+	}
+	return steps.ExitOK
+}
+
+func (a *app) printManifests(manifests []*archive.Manifest) error {
+	if manifests == nil {
+		manifests = []*archive.Manifest{}
+	}
+	out, err := json.MarshalIndent(manifests, "", "  ")
+	if err != nil {
+		return fmt.Errorf("print manifests: %w", err)
+	}
+	_, err = fmt.Fprintln(a.stdout, string(out))
+	return err
+}
+
+// runOne runs one job and says on stdout how it ended.
+func (a *app) runOne(ctx context.Context, opts runOptions, c *compiled, job *spec.Job, plan *runner.Plan, interrupts *steps.Interrupts) (runner.Result, error) {
+	root, err := archiveRoot(job)
+	if err != nil {
+		return runner.Result{}, failed(steps.ExitFailed, err)
+	}
+	stopControl, err := a.listen(c.file, job, interrupts)
+	if err != nil {
+		a.log.Warn("profjob stop will not find this run", "error", err)
+	}
+	defer stopControl()
+	executable, err := os.Executable()
+	if err != nil {
+		return runner.Result{}, failed(steps.ExitFailed, err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return runner.Result{}, failed(steps.ExitFailed, err)
+	}
+	readers, closeViews := a.views(opts.output)
+	a.offerEnter(job, interrupts)
+	began := time.Now()
+	result, err := runner.Run(ctx, plan, runner.Options{JobDir: job.Dir, Archive: root, Inputs: kept(c.file.Sources),
+		Secrets: job.Secrets, Version: version(), Executable: executable, Host: host, Interrupts: interrupts,
+		Readers: readers, Clock: steps.SystemClock{}, Files: func(dir string) hostfs.FS { return local.New(dir) }})
+	closeViews()
+	if err != nil {
+		return runner.Result{}, failed(steps.ExitIncomplete, err)
+	}
+	if opts.output != "text" {
+		return result, nil
+	}
+	if err := view.Ended(a.stdout, result.Status, display(result.Path), result.Manifest, time.Since(began)); err != nil {
+		return result, failed(steps.ExitFailed, err)
+	}
+	return result, nil
+}
+
+// archiveRoot is where the job's runs are kept: as its archive block says, else
+// ./runs of the working directory, where `profjob runs` looks, too.
+func archiveRoot(job *spec.Job) (string, error) {
+	switch p := job.Archive.Path; {
+	case p == "":
+		return filepath.Abs(defaultArchive)
+	case filepath.IsAbs(p):
+		return filepath.Clean(p), nil
+	default:
+		return filepath.Join(job.Dir, p), nil
+	}
+}
+
+const defaultArchive = "runs"
+
+// views gives the readers of a run's events for an output form.
+func (a *app) views(output string) (readers []event.Reader, closeViews func()) {
+	nothing := func() {}
+	switch {
+	case output == "jsonl":
+		return []event.Reader{view.NewJSONLines(a.stdout)}, nothing
+	case isTerminal(a.stderr) && os.Getenv("TERM") != "dumb":
+		t := view.NewTerminal(a.stderr)
+		return []event.Reader{t}, t.Close
+	}
+	return []event.Reader{view.NewLines(a.stderr)}, nothing
+}
+
+// display shortens a path that lies below the working directory.
+func display(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(wd, path)
+	if err != nil || strings.HasPrefix(rel, "..") {
+		return path
+	}
+	return "./" + rel
+}

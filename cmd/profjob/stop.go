@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"profjob/internal/control"
+	"profjob/internal/engine"
+	"profjob/internal/engine/kinds"
+	"profjob/spec"
+	"profjob/steps"
+)
+
+// stopOptions are the flags of `profjob stop`.
+type stopOptions struct {
+	jobFlags
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	var opts stopOptions
+	c := &cobra.Command{
+		Use:   "stop FILE",
+		Short: "End a window that goes on, or stop the profilers of a job's targets",
+		Long: `End the window of a run of this job file that goes on: the run stops the profiler,
+collects and seals. Where no run of it goes on, the profilers of the job's targets
+are stopped by hand; the server then writes the trace where it always does.
+
+Exit codes: 0 asked, stopped, or nothing was recording; 2 job file or usage wrong;
+4 a server cannot be reached or did not stop.`,
+		Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runStop(cmd.Context(), opts, args[0]) },
+	}
+	opts.addFlags(c)
+	return c
+}
+
+func (a *app) runStop(ctx context.Context, opts stopOptions, path string) error {
+	c, err := a.loadOrSay(ctx, &opts.jobFlags, path)
+	if err != nil {
+		return err
+	}
+	asked, err := a.askRuns(ctx, c)
+	if err != nil {
+		return failed(steps.ExitFailed, err)
+	}
+	if asked > 0 {
+		return nil
+	}
+	var errs []error
+	done := map[string]bool{}
+	for _, job := range c.jobs {
+		errs = append(errs, a.stopTargets(ctx, job, done))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return failed(steps.ExitServer, err)
+	}
+	return nil
+}
+
+// askRuns asks every run of the file's chosen jobs to end its window.
+func (a *app) askRuns(ctx context.Context, c *compiled) (asked int, err error) {
+	dir, err := control.StateDir(os.Getenv)
+	if err != nil {
+		return 0, err
+	}
+	infos, err := control.Find(dir)
+	if err != nil {
+		return 0, err
+	}
+	path, err := filepath.Abs(c.file.Path)
+	if err != nil {
+		return 0, err
+	}
+	for _, info := range infos {
+		of := func(j *spec.Job) bool { return j.Address == info.Job }
+		if info.JobFile != path || !slices.ContainsFunc(c.jobs, of) {
+			continue
+		}
+		answer, err := control.Stop(ctx, info)
+		if err != nil {
+			return asked, err
+		}
+		asked++
+		fmt.Fprintf(a.stdout, "%s (process %d): %s\n", info.Job, info.PID, answer) //nolint:errcheck // the run was asked all the same
+	}
+	return asked, nil
+}
+
+// stopTargets stops the profilers of a job's targets, each endpoint once.
+func (a *app) stopTargets(ctx context.Context, job *spec.Job, done map[string]bool) error {
+	var errs []error
+	for _, t := range job.Targets {
+		kind, _ := kinds.Find(t.Engine)
+		for _, e := range t.Endpoints {
+			if done[e] {
+				continue
+			}
+			done[e] = true
+			errs = append(errs, a.stopEndpoint(ctx, job, t, kind, e))
+		}
+		if len(t.Endpoints) == 0 {
+			fmt.Fprintf(a.stdout, "%s: no run of it goes on\n", t.Name) //nolint:errcheck // nothing was done
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) stopEndpoint(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) error {
+	client, err := kind.New(engine.Config{Endpoint: endpoint, Bearer: secretOf(job, t.Auth.Bearer), Now: time.Now})
+	if err != nil {
+		return err
+	}
+	err = client.Stop(ctx)
+	if engine.NotRecording(err) {
+		_, err = fmt.Fprintf(a.stdout, "%s: nothing was recording\n", endpoint)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s: stopped\n", endpoint)
+	return err
+}

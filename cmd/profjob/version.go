@@ -1,0 +1,54 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"profjob/steps"
+)
+
+// release is the version of this build; the linker may set it.
+var release = "0.1.0-dev"
+
+// version is what manifests say and what required_version is compared with.
+func version() string { return release }
+
+func (a *app) versionCommand() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if output == "json" {
+				err := json.NewEncoder(a.stdout).Encode(map[string]string{"version": version(), "commit": commit(), "go": runtime.Version()})
+				if err != nil {
+					return failed(steps.ExitFailed, err)
+				}
+				return nil
+			}
+			fmt.Fprintf(a.stdout, "profjob %s (%s, %s)\n", version(), commit(), runtime.Version()) //nolint:errcheck // nobody is left to tell
+			return nil
+		},
+	}
+	outputFlag(c, &output, "text", "json")
+	return c
+}
+
+// commit is the revision that the build was made from.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown commit"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return "unknown commit"
+}

@@ -1,0 +1,235 @@
+// Package embedded is a small inference server that speaks vLLM's HTTP API and
+// profiles itself the way vLLM does: continuous batching over a real (tiny)
+// transformer, OpenAI completions, Prometheus metrics, /start_profile and
+// /stop_profile with the quirks of three releases, and traces of its own real
+// timings as Kineto JSON.
+//
+// It serves the quickstart and fault tests. It is a server: the project's
+// clients reach it over HTTP only, and it knows nothing of them. It takes the
+// place of no test against a real server.
+//
+// What it imitates was read in the sources of vLLM 0.11.0, 0.15.1 and 0.32.0,
+// and measured on these releases on CPU. What it leaves out: sampling other
+// than greedy, stop strings, log probabilities, prefix caching, preemption.
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"profjob/internal/embedded/kineto"
+	"profjob/internal/embedded/model"
+)
+
+// Config says which server to imitate and how it was launched. Its zero value
+// is a server of the newest dialect without profiling.
+type Config struct {
+	// Dialect is the release imitated; empty means vLLM 0.32.
+	Dialect Dialect
+	// Model is the served model's name; empty means "tiny".
+	Model string
+	// Seed makes the weights: the same seed gives the same answers.
+	Seed uint64
+	// Threads computes a pass with so many goroutines; 0 means two.
+	Threads int
+
+	// MaxNumSeqs is how many requests run at once; 0 means 64.
+	MaxNumSeqs int
+	// MaxNumBatchedTokens is how many tokens a pass may have; longer prompts
+	// are read in chunks. 0 means 512.
+	MaxNumBatchedTokens int
+	// MaxModelLen is how many tokens a request may have, prompt and answer
+	// together; 0 means 2048.
+	MaxModelLen int
+	// StepFloor is the least time that a pass with tokens takes in the model,
+	// inside the pass's annotation. 0 means as fast as it goes.
+	StepFloor time.Duration
+
+	// TraceDir is where traces go, made when first needed. Empty means that
+	// profiling is not configured: its routes do not exist.
+	TraceDir string
+	// Record is what traces hold; fixed at launch, as with vLLM. Unlike vLLM,
+	// stacks are off unless asked for.
+	Record Record
+	// NoGzip writes .json instead of .json.gz (vLLM: use_gzip false; not in 0.11).
+	NoGzip bool
+	// DelayIterations skips passes between a start and the recording, and
+	// MaxIterations ends the recording by itself after so many passes, idle
+	// ones included; 0 means no bound. As in vLLM the recording begins with
+	// pass number DelayIterations after the start, so 1 delays it only until
+	// the first pass. Not in 0.11. In 0.32 a request may override them.
+	DelayIterations, MaxIterations int
+	// IgnoreFrontend leaves out the trace of the API server itself. Not in 0.11.
+	IgnoreFrontend bool
+	// DevMode adds /server_info (vLLM: VLLM_SERVER_DEV_MODE=1).
+	DevMode bool
+
+	// Faults are misbehaviours to show.
+	Faults Faults
+	// Logger gets a line for what vLLM logs; nil means nobody.
+	Logger hclog.Logger
+}
+
+// Record are the options of the profiler.
+type Record = kineto.Options
+
+// Faults make the server misbehave in ways that real ones were seen to. The
+// zero value has none.
+type Faults struct {
+	// StartStatus answers every /start_profile with this status and starts
+	// nothing. 0 means no fault.
+	StartStatus int
+	// StartIgnored answers /start_profile with 200 and starts nothing, as the
+	// Omni-Infer fork does in its token mode.
+	StartIgnored bool
+	// DieAtFirstStep ends the server at its first pass, though it looked alive
+	// before: vLLM 0.12.0 on CPU does so once profiling is configured.
+	DieAtFirstStep bool
+	// DieAfterStart ends the server at the first pass after a /start_profile.
+	// Its trace is lost.
+	DieAfterStart bool
+	// Exit, if set, is called with status 1 where the server dies, so that a
+	// process can end at once with its connections cut. If it returns, or is
+	// not set, requests in flight fail and Serve returns ErrDied.
+	Exit func(status int)
+	// StopDelay freezes the engine for so long before a stop writes its files.
+	StopDelay time.Duration
+	// StopDrop cuts the connection of a stop instead of answering. The stop
+	// takes place all the same.
+	StopDrop bool
+	// NoTraceFile ends recordings of the worker without a file.
+	NoTraceFile bool
+}
+
+// ErrDied is what Serve returns after a fault ended the engine.
+var ErrDied = errors.New("engine died")
+
+// Dialect is a release of vLLM whose protocol is spoken.
+type Dialect string
+
+// The dialects.
+const (
+	// V011 is vLLM 0.11.0: no bounds, no step annotations, bodies ignored, a
+	// stop without a start is an error.
+	V011 Dialect = "vllm-0.11"
+	// V015 is vLLM 0.15.1: bounds at launch; after the recording ended by
+	// itself it stays active until a stop, and ignores starts.
+	V015 Dialect = "vllm-0.15"
+	// V032 is vLLM 0.32.0: bounds at launch and per request, a start while
+	// active is a conflict, a stop is never an error.
+	V032 Dialect = "vllm-0.32"
+)
+
+// Dialects lists the dialects, oldest first.
+func Dialects() []Dialect { return []Dialect{V011, V015, V032} }
+
+// Version is the release's number, as /version answers it.
+func (d Dialect) Version() string {
+	switch d {
+	case V011:
+		return "0.11.0"
+	case V015:
+		return "0.15.1"
+	case V032:
+		return "0.32.0"
+	}
+	return ""
+}
+
+// bounded says whether the release counts passes.
+func (d Dialect) bounded() bool { return d != V011 }
+
+// annotated says whether the release puts a span around each pass.
+func (d Dialect) annotated() bool { return d != V011 }
+
+// resolve checks a configuration and fills in what was left out.
+func (c Config) resolve() (Config, error) {
+	set(&c.Dialect, V032)
+	set(&c.Model, "tiny")
+	set(&c.Threads, 2)
+	set(&c.MaxNumSeqs, 64)
+	set(&c.MaxNumBatchedTokens, 512)
+	set(&c.MaxModelLen, model.Tiny(0).MaxLen)
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if err := c.check(); err != nil {
+		return Config{}, fmt.Errorf("configure embedded engine: %w", err)
+	}
+	if c.TraceDir != "" {
+		dir, err := filepath.Abs(c.TraceDir)
+		if err != nil {
+			return Config{}, fmt.Errorf("configure embedded engine: trace directory: %w", err)
+		}
+		c.TraceDir = dir
+	}
+	return c, nil
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c Config) check() error {
+	var errs []error
+	if c.Dialect.Version() == "" {
+		errs = append(errs, fmt.Errorf("dialect %q is none of %q", c.Dialect, Dialects()))
+	}
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"threads", c.Threads}, {"max num seqs", c.MaxNumSeqs},
+		{"max num batched tokens", c.MaxNumBatchedTokens}, {"max model len", c.MaxModelLen},
+		{"delay iterations", c.DelayIterations}, {"max iterations", c.MaxIterations},
+	} {
+		if n.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is %d, must not be negative", n.name, n.value))
+		}
+	}
+	if limit := model.Tiny(0).MaxLen; c.MaxModelLen > limit {
+		errs = append(errs, fmt.Errorf("max model len is %d, the model's limit is %d", c.MaxModelLen, limit))
+	}
+	if c.MaxNumBatchedTokens < c.MaxNumSeqs {
+		errs = append(errs, fmt.Errorf("max num batched tokens is %d, must be at least the %d of max num seqs",
+			c.MaxNumBatchedTokens, c.MaxNumSeqs))
+	}
+	if c.StepFloor < 0 {
+		errs = append(errs, fmt.Errorf("step floor is %s, must not be negative", c.StepFloor))
+	}
+	if c.Dialect == V011 {
+		if c.DelayIterations != 0 || c.MaxIterations != 0 {
+			errs = append(errs, fmt.Errorf("dialect %s has no bounds: leave out delay and max iterations", c.Dialect))
+		}
+		if c.IgnoreFrontend {
+			errs = append(errs, fmt.Errorf("dialect %s always traces the frontend", c.Dialect))
+		}
+		if c.NoGzip {
+			errs = append(errs, fmt.Errorf("dialect %s always compresses its traces", c.Dialect))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// process says who this server is in file names and traces.
+type process struct {
+	host   string
+	pid    int
+	launch time.Time
+}
+
+func thisProcess() process {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return process{host: host, pid: os.Getpid(), launch: time.Now()}
+}

@@ -1,0 +1,173 @@
+// Package engine is what profjob knows about the kinds of LLM inference
+// servers: how each is asked what it is, how its profiler is started and
+// stopped, and what must be set at its launch. It speaks HTTP and knows the
+// servers' versions; it knows no plans and no trace files.
+//
+// Each kind has a package of its own below this one; the table of them is in
+// package kinds. A new kind is a new folder and one line there.
+package engine
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Client speaks to one API server (one endpoint) of a target.
+//
+// Methods send one request (or as many as they say) and never retry: whether
+// something may be sent again is the caller's to decide. They may be called from
+// several goroutines. Every error tells the operation and the URL; what the
+// server said is bounded and is part of it. Errors that a caller must tell apart
+// are *StatusError, ErrUnreachable, ErrNotServer, ErrNotConfigured, ErrBusy and
+// ErrRefused, found with errors.Is and errors.As.
+type Client interface {
+	// Endpoint is the base URL, without a trailing slash.
+	Endpoint() string
+
+	// Probe asks the server what it is. It changes nothing on the server and
+	// adds no engine step to it. ErrUnreachable: nothing answers there;
+	// ErrNotServer: something answers that is no server of this kind.
+	Probe(ctx context.Context) (Info, error)
+
+	// Ready is nil once the server can serve a completion.
+	Ready(ctx context.Context) error
+
+	// Start asks for the profiler to begin. When the error is one of which
+	// NotStarted is true, nothing of ours is recording; after any other error it
+	// may be.
+	Start(ctx context.Context, w StartOptions) error
+
+	// Stop asks for the profiler to end and returns once the server has answered,
+	// which may take minutes, since it writes its files first. A server that
+	// answers that nothing was recording gives an error for which NotRecording is
+	// true, where its answer can be told from a failure.
+	Stop(ctx context.Context) error
+
+	// Metrics reads the server's metrics once.
+	Metrics(ctx context.Context) (Metrics, error)
+}
+
+// StartOptions bound a recording. They are sent only to servers whose Info says
+// PerRequestBounds; zero values are not sent.
+type StartOptions struct {
+	Prefix     string // of the names of the files
+	DelaySteps int    // passes that the server lets go by first
+	MaxSteps   int    // passes after which the server stops by itself
+}
+
+// Profiling says whether a server was launched with its profiler configured.
+type Profiling string
+
+// The states of Profiling.
+const (
+	ProfilingConfigured    Profiling = "configured"
+	ProfilingNotConfigured Profiling = "not configured"
+	ProfilingUnknown       Profiling = "unknown" // the server does not tell; a start will
+)
+
+// Info is what a server told about itself.
+type Info struct {
+	Engine    string    `json:"engine"`
+	Version   string    `json:"version"`
+	Dialect   string    `json:"dialect"` // how this version is profiled, as the kind names it
+	Models    []string  `json:"models,omitempty"`
+	Profiling Profiling `json:"profiling"`
+	// PerRequestBounds is true where the start's body takes StartOptions.
+	PerRequestBounds bool `json:"per_request_bounds"`
+	// Evidence is the best that traces of this version hold for counting engine
+	// steps: "annotation", "scope" or "structure".
+	Evidence string `json:"evidence"`
+	// AnnotatesTokens is true where the annotation tells the tokens of a step, and so its class.
+	AnnotatesTokens bool `json:"annotates_tokens"`
+	// TraceDir is the directory where the server writes, empty where it does not tell.
+	TraceDir string `json:"trace_dir,omitempty"`
+	// Record is what the profiler was configured to record, nil where the server does not tell.
+	Record *Record `json:"record,omitempty"`
+	// Fingerprint is whatever of its own configuration the server tells, flat, never a secret.
+	Fingerprint map[string]string `json:"fingerprint,omitempty"`
+	// Notes are remarks for people: deprecated settings, what a version cannot do.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Record are the options of a recording.
+type Record struct {
+	Shapes     bool     `json:"shapes"`
+	Memory     bool     `json:"memory"`
+	Stack      bool     `json:"stack"`
+	FLOPs      bool     `json:"flops"`
+	Activities []string `json:"activities,omitempty"` // of "cpu", "device"; empty: what the server has
+}
+
+// Metrics is one reading of a server's metrics. Sums are over all engine cores
+// of the endpoint. A metric that the server does not have is −1.
+type Metrics struct {
+	At               time.Time // when the answer had come, by the clock of the client
+	Raw              []byte    // the exposition text as the server sent it
+	Running          int64     // requests running
+	Waiting          int64     // requests waiting
+	PromptTokens     int64     // prompt tokens since launch
+	GenerationTokens int64     // generated tokens since launch
+	// EngineSteps is about the number of engine steps since launch: a hint for
+	// when to stop, no proof of anything.
+	EngineSteps int64
+}
+
+// Config is what a client needs.
+type Config struct {
+	Endpoint string
+	Bearer   string       // sent as Authorization: Bearer …, to this endpoint's host only; empty: none
+	HTTP     *http.Client // nil: one of the package's own, without redirects to other hosts
+	Now      func() time.Time
+	// StopTimeout bounds the wait for a stop's answer; 0: 30 minutes.
+	StopTimeout time.Duration
+}
+
+// Kind describes one kind of server. It is immutable.
+type Kind struct {
+	Name string // the label of the target block
+	Doc  string
+	// NeedsEndpoint is false where the run picks the address of a server that it starts itself.
+	NeedsEndpoint bool
+	// Launchable is true where a launch block makes sense.
+	Launchable bool
+	// Options are the attributes of the target block that only this kind has.
+	Options []Option
+
+	// New makes a client. It sends nothing.
+	New func(Config) (Client, error)
+	// Setup says what a launch needs so that the server can be profiled as asked.
+	Setup func(SetupRequest) (Setup, error)
+	// Version finds the version of the server that a command would launch,
+	// without starting it. Nil where it need not be known.
+	Version func(ctx context.Context, command []string, env map[string]string) (string, error)
+}
+
+// Option is one attribute of a target block that only one kind has.
+type Option struct {
+	Name    string
+	Type    cty.Type
+	Default cty.Value // cty.NilVal: absent
+	OneOf   []string
+	Doc     string
+}
+
+// SetupRequest is what a server shall be able to do once it is launched.
+type SetupRequest struct {
+	Version  string // of the server, e.g. "0.15.1"
+	TraceDir string // absolute
+	Record   Record
+	Options  map[string]any // the kind's own options
+	Command  []string       // as the user wrote it, to see what is set there already
+	Env      map[string]string
+}
+
+// Setup is what must be added to a server's launch.
+type Setup struct {
+	Dialect string            // as in Info
+	Env     map[string]string // environment variables to set
+	Args    []string          // arguments to append
+	Notes   []string          // for people: what was left as the user has it, and why
+}

@@ -1,0 +1,112 @@
+package vllm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"profjob/internal/engine"
+	"profjob/internal/engine/exchange"
+)
+
+// The samples that are read, all with the label engine, one series an engine
+// core. The last is the number of observations of a histogram that gets one for
+// about every engine step (vllm/v1/metrics/loggers.py).
+const (
+	sampleRunning    = "vllm:num_requests_running"
+	sampleWaiting    = "vllm:num_requests_waiting"
+	samplePrompt     = "vllm:prompt_tokens_total"
+	sampleGeneration = "vllm:generation_tokens_total"
+	sampleSteps      = "vllm:iteration_tokens_total_count"
+)
+
+var samples = []string{sampleRunning, sampleWaiting, samplePrompt, sampleGeneration, sampleSteps}
+
+// Metrics reads /metrics once.
+func (c *Client) Metrics(ctx context.Context) (engine.Metrics, error) {
+	a, err := c.ask.Do(ctx, exchange.Request{
+		Op: "read metrics", Path: "/metrics", Accept: "text/plain;version=0.0.4", Limit: maxMetrics, Timeout: askTimeout,
+	})
+	if err != nil {
+		return engine.Metrics{}, err
+	}
+	at := c.now()
+	if !a.OK() {
+		return engine.Metrics{}, a.StatusError(nil)
+	}
+	m, err := parseMetrics(a.Body)
+	if err != nil {
+		return engine.Metrics{}, fmt.Errorf("%s: %s: %w: %s", a.Op, a.URL, err, a.Said())
+	}
+	m.At = at
+	return m, nil
+}
+
+var errNoMetrics = errors.New("the answer is no metrics text")
+
+// parseMetrics sums the samples over the engine cores. Only the lines of those
+// samples are parsed, so that a family that this package never heard of cannot
+// be in the way.
+func parseMetrics(text []byte) (engine.Metrics, error) {
+	wanted, looksRight := wantedLines(text)
+	if !looksRight {
+		return engine.Metrics{}, errNoMetrics
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(wanted))
+	if err != nil {
+		return engine.Metrics{}, fmt.Errorf("parse metrics: %w", err)
+	}
+	sum := func(name string) int64 {
+		family, ok := families[name]
+		if !ok {
+			return -1
+		}
+		var total float64
+		for _, m := range family.GetMetric() {
+			total += m.GetUntyped().GetValue() // their TYPE lines were left out
+		}
+		return whole(total)
+	}
+	return engine.Metrics{
+		Raw:              text,
+		Running:          sum(sampleRunning),
+		Waiting:          sum(sampleWaiting),
+		PromptTokens:     sum(samplePrompt),
+		GenerationTokens: sum(sampleGeneration),
+		EngineSteps:      sum(sampleSteps),
+	}, nil
+}
+
+// wantedLines picks the lines of the samples, and tells whether the text looks
+// like metrics at all: a vLLM with --disable-log-stats has none of the samples.
+func wantedLines(text []byte) (wanted []byte, looksRight bool) {
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimLeft(line, " \t")
+		if bytes.HasPrefix(line, []byte("# TYPE ")) || bytes.HasPrefix(line, []byte("# HELP ")) {
+			looksRight = true
+			continue
+		}
+		for _, name := range samples {
+			rest, ok := bytes.CutPrefix(line, []byte(name))
+			if ok && len(rest) > 0 && (rest[0] == '{' || rest[0] == ' ' || rest[0] == '\t') {
+				wanted = append(append(wanted, bytes.TrimRight(line, "\r\n")...), '\n')
+				looksRight = true
+			}
+		}
+	}
+	return wanted, looksRight
+}
+
+// whole is a metric as a whole number; −1 for what is none.
+func whole(v float64) int64 {
+	if math.IsNaN(v) || v < 0 || v >= math.MaxInt64 {
+		return -1
+	}
+	return int64(math.Round(v))
+}

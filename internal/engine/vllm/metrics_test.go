@@ -1,0 +1,145 @@
+package vllm
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"profjob/internal/engine"
+	"profjob/internal/engine/exchange"
+)
+
+func TestParseMetrics(t *testing.T) {
+	type numbers struct{ running, waiting, prompt, generation, steps int64 }
+	none := numbers{-1, -1, -1, -1, -1}
+	const twoCores = `# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a b, c=\"d\" }"} 3.0
+vllm:num_requests_running{engine="1",model_name="a b, c=\"d\" }"} 4.0
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0"} 1
+vllm:num_requests_waiting{engine="1"} 0
+vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 99
+# TYPE vllm:prompt_tokens_total counter
+vllm:prompt_tokens_total{engine="0"} 1.048577e+06
+vllm:prompt_tokens_total{engine="1"} 1
+# TYPE vllm:prompt_tokens_created gauge
+vllm:prompt_tokens_created{engine="0"} 1.7e+09
+# TYPE vllm:iteration_tokens_total histogram
+vllm:iteration_tokens_total_bucket{engine="0",le="1.0"} 5.0
+vllm:iteration_tokens_total_bucket{engine="0",le="+Inf"} 10.0
+vllm:iteration_tokens_total_count{engine="0"} 10.0
+vllm:iteration_tokens_total_sum{engine="0"} 80.0
+vllm:iteration_tokens_total_count{engine="1"} 5.0
+`
+	for _, c := range []struct {
+		name, text string
+		want       numbers
+		err        string
+	}{
+		{"two engine cores", twoCores, numbers{7, 1, 1048578, -1, 15}, ""},
+		{"Windows line ends", strings.ReplaceAll(twoCores, "\n", "\r\n"), numbers{7, 1, 1048578, -1, 15}, ""},
+		{"without labels, with a time, without a last line end", "# HELP x y\n  vllm:num_requests_running 2 1700000000000\nvllm:num_requests_waiting\t3", numbers{2, 3, -1, -1, -1}, ""},
+		{"0.8.5's other names are no harm", "# TYPE vllm:gpu_cache_usage_perc gauge\nvllm:gpu_cache_usage_perc{model_name=\"m\"} 0.5\n", none, ""},
+		{"no statistics", "# HELP python_info x\npython_info 1\n", none, ""},
+		{"nonsense in a family that is not read", "# TYPE x gauge\nx{ y\nvllm:num_requests_running 2\n", numbers{2, -1, -1, -1, -1}, ""},
+		{"not a number", "vllm:num_requests_running NaN\nvllm:num_requests_waiting +Inf\nvllm:prompt_tokens_total -3\nvllm:generation_tokens_total 1e300\n", none, ""},
+		{"HTML", "<html><body>hello</body></html>", none, "no metrics text"},
+		{"empty", "", none, "no metrics text"},
+		{"broken sample", "vllm:num_requests_running{engine=\"0\" 3\n", none, "parse metrics"},
+		{"broken value", "vllm:num_requests_running three\n", none, "parse metrics"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, err := parseMetrics([]byte(c.text))
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Fatalf("got %v, want an error with %q", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := (numbers{m.Running, m.Waiting, m.PromptTokens, m.GenerationTokens, m.EngineSteps}); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRecordedMetrics(t *testing.T) {
+	for version, want := range map[string]engine.Metrics{
+		"0.11.0": {},
+		"0.15.1": {},
+		"0.32.0": {Running: 6, PromptTokens: 78, GenerationTokens: 170, EngineSteps: 49},
+	} {
+		text := recorded(t, version, "metrics.txt")
+		got, err := parseMetrics(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got.Raw) != string(text) {
+			t.Errorf("%s: the text is not kept", version)
+		}
+		if got.Running != want.Running || got.Waiting != want.Waiting || got.PromptTokens != want.PromptTokens ||
+			got.GenerationTokens != want.GenerationTokens || got.EngineSteps != want.EngineSteps {
+			got.Raw = nil
+			t.Errorf("%s: got %+v, want %+v", version, got, want)
+		}
+	}
+}
+
+func TestMetricsRequest(t *testing.T) {
+	at := time.Unix(1_700_000_000, 5)
+	var handler http.HandlerFunc
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler(w, r) }))
+	defer s.Close()
+	c, err := New(engine.Config{Endpoint: s.URL, Now: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json") // what older servers say it is
+		_, _ = w.Write([]byte("vllm:num_requests_running 2\n"))
+	}
+	if m, err := c.Metrics(t.Context()); err != nil || m.Running != 2 || !m.At.Equal(at) {
+		t.Errorf("got %+v, %v", m, err)
+	}
+	handler = func(w http.ResponseWriter, _ *http.Request) {
+		line := []byte(strings.Repeat("x", 1<<16) + " 1\n")
+		for {
+			if _, err := w.Write(line); err != nil {
+				return
+			}
+		}
+	}
+	var limit *exchange.LimitError
+	if _, err := c.Metrics(t.Context()); !errors.As(err, &limit) || limit.Limit != maxMetrics {
+		t.Errorf("gigantic metrics: got %v", err)
+	}
+	handler = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "gone", http.StatusGone) }
+	var status *engine.StatusError
+	if _, err := c.Metrics(t.Context()); !errors.As(err, &status) || status.Code != http.StatusGone {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzParseMetrics(f *testing.F) {
+	f.Add([]byte("# TYPE a b\nvllm:num_requests_running{engine=\"0\"} 1\n"))
+	f.Add([]byte("vllm:iteration_tokens_total_count{engine=\"0\"} 1 # {a=\"b\"} 2\n"))
+	f.Add([]byte("vllm:prompt_tokens_total{\"a\xff\"=\"\\n\"} nan"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := parseMetrics(text)
+		if err != nil {
+			return
+		}
+		for _, v := range []int64{m.Running, m.Waiting, m.PromptTokens, m.GenerationTokens, m.EngineSteps} {
+			if v < -1 {
+				t.Errorf("%d", v)
+			}
+		}
+	})
+}

@@ -1,0 +1,357 @@
+package trace
+
+import (
+	"fmt"
+	"io"
+)
+
+// Member is one top-level key of a trace with its value.
+type Member struct {
+	Key    string
+	RawKey []byte // with its quotes, as written
+	Raw    []byte // the value's JSON, as written; nil for the array of events
+}
+
+// EventsKey is the top-level key whose value is the array of events.
+const EventsKey = "traceEvents"
+
+// Reader reads the events of one file in their order in the file. It holds no
+// more of the file than one event and the top-level values. It belongs to one
+// goroutine.
+type Reader struct {
+	path    string
+	content *opened
+
+	buf      []byte
+	pos, end int   // the unread part of buf
+	offset   int64 // of buf[0] in the content
+	readErr  error // why there is nothing behind buf[end]
+
+	state    state
+	bare     bool // the file is an array without an object around it
+	some     bool // the object or array that is being read has a member
+	events   bool // an array of events was found
+	event    Event
+	metadata []Member
+	metaSize int
+	base     int64
+	err      error
+}
+
+type state uint8
+
+const (
+	atStart state = iota
+	inObject
+	inEvents
+	atEnd
+)
+
+// Open opens a trace: JSON, plain or compressed with gzip or zstd, whatever
+// its name. It may be an object with a key traceEvents, as Kineto writes it, or
+// a bare array of events, as torch_npu does. The caller closes the reader.
+func Open(path string) (*Reader, error) {
+	content, err := openContent(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{path: path, content: content, buf: make([]byte, 1<<20)}, nil
+}
+
+// Close releases the file. It may be called at any time, once.
+func (r *Reader) Close() error { return r.content.Close() }
+
+// Base is what an event's TS counts from: the file's baseTimeNanoseconds, in
+// ns since the Unix epoch, or 0 where the file has none (then TS itself counts
+// from the epoch, or from the host's boot, as the profiler's version had it).
+// It may stand behind the events: only after io.EOF is it sure.
+func (r *Reader) Base() int64 { return r.base }
+
+// Metadata gives the top-level keys read so far, in their order in the file;
+// after io.EOF, all of them. The array of events is the entry without Raw; a
+// bare array has no entries. The slices stay valid.
+func (r *Reader) Metadata() []Member { return r.metadata }
+
+// Next reads the next event. At the end of a file that is whole, compressed
+// stream and all, the error is io.EOF; else it is an [*Error] or the system's.
+// An error stays. The event is valid until the next call.
+func (r *Reader) Next() (*Event, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	ok, err := r.step()
+	for !ok && err == nil {
+		ok, err = r.step()
+	}
+	if err != nil {
+		r.err = err
+		return nil, err
+	}
+	return &r.event, nil
+}
+
+// step goes on by one event, which it says, or one top-level key or bracket.
+func (r *Reader) step() (isEvent bool, err error) {
+	if r.state == atEnd {
+		return false, r.finish()
+	}
+	c, err := r.peek()
+	if err != nil {
+		return false, err
+	}
+	switch r.state {
+	case atStart:
+		return false, r.begin(c)
+	case inObject:
+		return false, r.member(c)
+	default:
+		return r.element(c)
+	}
+}
+
+func (r *Reader) begin(c byte) error {
+	switch c {
+	case '{':
+		r.state = inObject
+	case '[':
+		r.state, r.bare = inEvents, true
+	default:
+		return r.fail(ErrFormat, "neither an object nor an array")
+	}
+	r.pos++
+	return nil
+}
+
+// finish makes sure that nothing but white space follows, and that the
+// compressed stream is whole.
+func (r *Reader) finish() error {
+	for {
+		r.pos = skipSpace(r.buf[:r.end], r.pos)
+		if r.pos < r.end {
+			return r.fail(ErrFormat, "text after the end of the JSON")
+		}
+		if more, err := r.more(); err != nil {
+			return err
+		} else if !more {
+			return io.EOF
+		}
+	}
+}
+
+// separator consumes the comma before a member, or the closing bracket, which
+// it says.
+func (r *Reader) separator(c, closing byte) (closed bool, err error) {
+	switch {
+	case c == closing:
+		r.pos++
+		return true, nil
+	case !r.some:
+		r.some = true
+		return false, nil
+	case c != ',':
+		return false, r.fail(ErrFormat, "a comma is missing")
+	}
+	r.pos++
+	_, err = r.peek()
+	return false, err
+}
+
+// member reads one member of the top-level object.
+func (r *Reader) member(c byte) error {
+	closed, err := r.separator(c, '}')
+	if err != nil {
+		return err
+	}
+	if closed {
+		return r.closeObject()
+	}
+	if r.buf[r.pos] != '"' {
+		return r.fail(ErrFormat, "a key is missing")
+	}
+	key, err := r.value()
+	if err != nil {
+		return err
+	}
+	m := Member{RawKey: append([]byte(nil), key...)}
+	m.Key = string(appendUnquoted(nil, m.RawKey[1:len(m.RawKey)-1]))
+	if c, err = r.peek(); err != nil {
+		return err
+	}
+	if c != ':' {
+		return r.fail(ErrFormat, "a colon is missing")
+	}
+	r.pos++
+	if c, err = r.peek(); err != nil {
+		return err
+	}
+	if m.Key == EventsKey {
+		return r.openEvents(m, c)
+	}
+	raw, err := r.value()
+	if err != nil {
+		return err
+	}
+	m.Raw = append([]byte(nil), raw...)
+	return r.keep(m)
+}
+
+// openEvents goes into the array of events. Kineto writes one; should there be
+// more, they are read one after the other.
+func (r *Reader) openEvents(m Member, c byte) error {
+	if c != '[' {
+		return r.fail(ErrFormat, EventsKey+" is not an array")
+	}
+	r.pos++
+	r.state, r.some, r.events = inEvents, false, true
+	return r.keep(m)
+}
+
+func (r *Reader) closeObject() error {
+	if !r.events {
+		return r.fail(ErrFormat, "no "+EventsKey)
+	}
+	r.state = atEnd
+	return nil
+}
+
+// keep remembers a top-level member.
+func (r *Reader) keep(m Member) error {
+	r.metaSize += len(m.Raw) + len(m.RawKey)
+	if r.metaSize > maxMetadata {
+		return r.fail(ErrLimit, fmt.Sprintf("size of all top-level values (limit %d bytes)", maxMetadata))
+	}
+	if len(r.metadata) == maxKeys {
+		return r.fail(ErrLimit, fmt.Sprintf("top-level keys (limit %d)", maxKeys))
+	}
+	if m.Key == "baseTimeNanoseconds" {
+		base, ok := parseInt(m.Raw)
+		if !ok {
+			return r.fail(ErrFormat, "baseTimeNanoseconds is not a whole number")
+		}
+		r.base = base
+	}
+	r.metadata = append(r.metadata, m)
+	return nil
+}
+
+// element reads one event, or the bracket that closes them.
+func (r *Reader) element(c byte) (isEvent bool, err error) {
+	closed, err := r.separator(c, ']')
+	if err != nil {
+		return false, err
+	}
+	if closed {
+		r.state, r.some = inObject, true
+		if r.bare {
+			r.state = atEnd
+		}
+		return false, nil
+	}
+	if r.buf[r.pos] != '{' {
+		return false, r.fail(ErrFormat, "an event that is not an object")
+	}
+	for {
+		n := parseEvent(r.buf[r.pos:r.end], &r.event)
+		if n > 0 {
+			r.pos += n
+			return true, nil
+		}
+		if err := r.grow(n, "event"); err != nil {
+			return false, err
+		}
+	}
+}
+
+// value reads any value; the bytes are valid until the next read.
+func (r *Reader) value() ([]byte, error) {
+	for {
+		n := skipValue(r.buf[:r.end], r.pos)
+		if n > 0 {
+			start := r.pos
+			r.pos = n
+			return r.buf[start:n], nil
+		}
+		if err := r.grow(n, "top-level value"); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// grow answers a negative code: it reads more, or says why that is no use.
+func (r *Reader) grow(code int, what string) error {
+	switch code {
+	case tooDeep:
+		return r.fail(ErrLimit, fmt.Sprintf("nesting of one %s (limit %d)", what, maxDepth))
+	case malformed:
+		return r.fail(ErrFormat, "a malformed "+what)
+	}
+	if r.end-r.pos >= maxValue {
+		return r.fail(ErrLimit, fmt.Sprintf("size of one %s (limit %d bytes)", what, maxValue))
+	}
+	more, err := r.more()
+	if err != nil {
+		return err
+	}
+	if !more {
+		return r.fail(ErrTruncated, "the file ends inside of one "+what)
+	}
+	return nil
+}
+
+// peek skips white space and gives the byte after it.
+func (r *Reader) peek() (byte, error) {
+	for {
+		r.pos = skipSpace(r.buf[:r.end], r.pos)
+		if r.pos < r.end {
+			return r.buf[r.pos], nil
+		}
+		more, err := r.more()
+		if err != nil {
+			return 0, err
+		}
+		if !more {
+			return 0, r.fail(ErrTruncated, "the JSON is not closed")
+		}
+	}
+}
+
+// more fills the buffer, moving what is unread to its front, or doubling it
+// where that fills it; false says that the content has ended. It is the buffer
+// that is read full, so that a long value is looked at again only as often as
+// the buffer doubles.
+func (r *Reader) more() (bool, error) {
+	if r.readErr != nil {
+		return false, r.ended()
+	}
+	switch {
+	case r.pos > 0:
+		copy(r.buf, r.buf[r.pos:r.end])
+		r.offset += int64(r.pos)
+		r.end -= r.pos
+		r.pos = 0
+	case r.end == len(r.buf):
+		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+	}
+	before := r.end
+	for r.end < len(r.buf) && r.readErr == nil {
+		var n int
+		n, r.readErr = r.content.Read(r.buf[r.end:])
+		r.end += n
+	}
+	if r.end > before {
+		return true, nil
+	}
+	return false, r.ended()
+}
+
+// ended says whether the content ended as it should.
+func (r *Reader) ended() error {
+	if r.readErr == io.EOF {
+		return nil
+	}
+	return contentError(r.path, r.offset+int64(r.end), r.readErr)
+}
+
+func (r *Reader) fail(kind error, detail string) error {
+	return &Error{Path: r.path, Offset: r.offset + int64(r.pos), Kind: kind, Detail: detail}
+}

@@ -1,0 +1,81 @@
+package trace
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// TestLastWithoutSampling stops real files where a client's stop can: right
+// after the last pass's execute_model. The operators after its span are gone,
+// and one step less is whole.
+func TestLastWithoutSampling(t *testing.T) {
+	for _, test := range realScans {
+		steps := strings.Count(test.classes, "") - 1
+		if test.evidence != Annotation || !strings.Contains(test.file, "-cpu/") || steps < 2 {
+			continue
+		}
+		t.Run(test.file, func(t *testing.T) {
+			path := shared(t, test.file)
+			passes := scan(t, path, NoEvidence).Passes
+			for len(passes) > 0 && !passes[len(passes)-1].IsStep() {
+				passes = passes[:len(passes)-1]
+			}
+			last := passes[len(passes)-1]
+			s := scan(t, stopped(t, path, last.SpanEnd), NoEvidence)
+			all, whole := s.Steps()
+			if want, _ := stepsOf(passes); all != len(want) || whole != all-1 || s.Passes[len(s.Passes)-1].Whole {
+				t.Errorf("%s: %d of %d steps whole", classes(s.Passes), whole, all)
+			}
+			if structural := scan(t, stopped(t, path, last.SpanEnd), Structure).Passes; structural[len(structural)-1].Whole {
+				t.Error("whole under structure")
+			}
+		})
+	}
+}
+
+// stopped writes a trace without what starts at or after a time.
+func stopped(t *testing.T, path string, at int64) string {
+	t.Helper()
+	d := decode(t, path)
+	base, _ := parseInt(d.members["baseTimeNanoseconds"])
+	var kept []json.RawMessage
+	for _, e := range d.events {
+		if e.Ph == "M" || nanos(e.TS)+base < at {
+			kept = append(kept, e.raw)
+		}
+	}
+	events, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.members["traceEvents"] = events
+	data, err := json.Marshal(d.members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, "stopped.json", data)
+}
+
+// TestOnlyPass: without another pass to learn from, what chooses tokens decides.
+func TestOnlyPass(t *testing.T) {
+	span := [4]any{"execute_context_1(8)_generation_0(0)", "user_annotation", 10, 20}
+	for _, test := range []struct {
+		name   string
+		events [][4]any
+		whole  bool
+	}{
+		{"nothing after", [][4]any{span, {"aten::mm", "cpu_op", 12, 1}}, false},
+		{"other operators after", [][4]any{span, {"aten::to", "cpu_op", 32, 1}}, false},
+		{"sampled after", [][4]any{span, {"aten::argmax", "cpu_op", 32, 1}}, true},
+		{"sampled within", [][4]any{span, {"aten::multinomial", "cpu_op", 28, 1}}, true},
+		{"sampled on another pass's span", [][4]any{{"aten::argmax", "cpu_op", 2, 1}, span}, false},
+		{"idle", [][4]any{{"execute_context_0(0)_generation_0(0)", "user_annotation", 10, 20}}, true},
+		{"torch's own step", [][4]any{{"ProfilerStep#3", "user_annotation", 10, 20}}, true},
+	} {
+		s := scan(t, annotatedFile(t, test.events...), NoEvidence)
+		if len(s.Passes) != 1 || s.Passes[0].Whole != test.whole {
+			t.Errorf("%s: %+v", test.name, s.Passes)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"profjob/runner"
+	"profjob/steps"
+)
+
+// Choice is what a probe of one endpoint would choose, beside the plan.
+type Choice struct {
+	Job      string `json:"job"`
+	Target   string `json:"target"`
+	Endpoint string `json:"endpoint,omitempty"`
+	Engine   string `json:"engine,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Strategy string `json:"strategy,omitempty"`
+	Evidence string `json:"evidence,omitempty"`
+	Why      string `json:"why"`
+	Error    string `json:"error,omitempty"`
+}
+
+// PlansJSON writes plans, and beside them what a probe would choose, which no digest covers.
+func PlansJSON(w io.Writer, plans []*runner.Plan, choices []Choice) error {
+	if choices == nil {
+		choices = []Choice{}
+	}
+	out, err := json.MarshalIndent(struct {
+		FormatVersion int            `json:"format_version"`
+		Plans         []*runner.Plan `json:"plans"`
+		Probe         []Choice       `json:"probe"`
+	}{1, plans, choices}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("show plans: %w", err)
+	}
+	_, err = fmt.Fprintln(w, string(out))
+	return err
+}
+
+// Plans shows plans to people.
+func Plans(w io.Writer, plans []*runner.Plan, choices []Choice) error {
+	var b strings.Builder
+	for i, p := range plans {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "job %s\n  digest %s\n\n", p.Job, p.Digest)
+		writeSteps(&b, p)
+		writeChoices(&b, p.Job, choices)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeSteps(b *strings.Builder, p *runner.Plan) {
+	shown := 0
+	for _, s := range p.Steps {
+		if s.Round > 1 {
+			continue // each round is like the first
+		}
+		shown++
+		fmt.Fprintf(b, "  %2d  %-20s %s\n", shown, s.Step.ID(), steps.Describe(s.Step))
+	}
+	if p.Rounds > 1 {
+		fmt.Fprintf(b, "      and the round %d times in all\n", p.Rounds)
+	}
+	fmt.Fprintf(b, "\n  a plan step is tried up to %d times, a round whose window was missed up to %d times\n", p.Retry.Attempts, p.Attempts)
+}
+
+func writeChoices(b *strings.Builder, job string, choices []Choice) {
+	first := true
+	for _, c := range choices {
+		if c.Job != job {
+			continue
+		}
+		if first {
+			b.WriteString("\n  as the servers are now:\n")
+			first = false
+		}
+		fmt.Fprintf(b, "    %s\n", choiceLine(c))
+	}
+}
+
+func choiceLine(c Choice) string {
+	at := c.Target
+	if c.Endpoint != "" {
+		at += " at " + c.Endpoint
+	}
+	switch {
+	case c.Error != "":
+		return at + ": " + c.Error
+	case c.Strategy == "":
+		return at + ": " + c.Why
+	}
+	return fmt.Sprintf("%s: %s %s, strategy %s, evidence %s: %s", at, c.Engine, c.Version, c.Strategy, c.Evidence, c.Why)
+}

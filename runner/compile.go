@@ -1,0 +1,202 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"profjob/internal/wire"
+	"profjob/spec"
+	"profjob/steps"
+)
+
+// defaultWarmupTimeout is for a job without a warmup block.
+const defaultWarmupTimeout = 5 * time.Minute
+
+// Compile makes the plan of a job. It is pure: no network, no clock, no files.
+// What the plan cannot do is told as a diagnostic that points into the job file.
+func Compile(job *spec.Job) (*Plan, hcl.Diagnostics) {
+	if diags := refuse(job); diags.HasErrors() {
+		return nil, diags
+	}
+	c := compiler{job: job, targets: planTargets(job), record: recordOf(job.Record)}
+	p := &Plan{
+		FormatVersion: PlanVersion,
+		Job:           job.Address,
+		Rounds:        job.Repeat,
+		Attempts:      job.Window.Attempts,
+		Retry: Retry{Attempts: job.Retry.Attempts, Initial: wire.Duration(job.Retry.Initial),
+			Max: wire.Duration(job.Retry.Max), Multiplier: job.Retry.Multiplier},
+		Steps: c.steps(),
+	}
+	digest, err := p.digest()
+	if err != nil {
+		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No plan", Detail: err.Error(), Subject: job.DeclRange.Ptr()}}
+	}
+	p.Digest = digest
+	return p, nil
+}
+
+// refuse names what no plan of this version can do.
+func refuse(job *spec.Job) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	if job.Window.Kind == spec.WindowTokens {
+		diags = diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Windows by tokens cannot be recorded yet",
+			Detail: "This version of profjob records windows by steps and by hand. Ask for window { steps { count = … } } " +
+				"under a warmup that brings the batch to the size you want.",
+			Subject: job.DeclRange.Ptr()})
+	}
+	names := map[string]*spec.Target{}
+	for _, t := range job.Targets {
+		if other, ok := names[t.Name]; ok {
+			diags = diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Two targets of one name in a job",
+				Detail:  fmt.Sprintf("%s and %s would write into the same folder of the run. Give one of them another name.", other.Address(), t.Address()),
+				Subject: t.DeclRange.Ptr()})
+		}
+		names[t.Name] = t
+	}
+	return diags
+}
+
+// compiler lays out the plan steps of one job.
+type compiler struct {
+	job     *spec.Job
+	targets []steps.Target
+	record  steps.Record
+}
+
+func (c *compiler) steps() []Planned {
+	var all []Planned
+	once := func(s steps.Step) { all = append(all, Planned{0, s}) }
+	if launched := c.launched(); len(launched) > 0 {
+		once(&steps.Launch{Header: header("launch", 0), Targets: launched, Record: c.record})
+	}
+	once(&steps.Probe{Header: header("probe", 0), Targets: c.targets, Record: c.record,
+		Strategies: strategies(c.job.Window.Kind), Evidence: c.job.Window.Evidence})
+	once(&steps.Preflight{Header: header("preflight", 0), Targets: c.targets, MinFreeDisk: c.job.Limits.MinFreeDisk})
+	for round := 1; round <= c.job.Repeat; round++ {
+		all = append(all, c.round(round)...)
+	}
+	if len(c.launched()) > 0 {
+		once(&steps.Shutdown{Header: header("shutdown", 0)})
+	}
+	once(&steps.Seal{Header: header("seal", 0), Record: c.record})
+	once(&steps.Store{Header: header("store", 0), Path: c.job.Archive.Path, Format: c.job.Archive.Format})
+	return all
+}
+
+func (c *compiler) round(round int) []Planned {
+	named := func(kind string) steps.Header { return header(fmt.Sprintf("round-%02d/%s", round, kind), round) }
+	return []Planned{
+		{round, c.warmup(named("warmup"))},
+		{round, c.window(named("window"))},
+		{round, &steps.Collect{Header: named("collect"), Targets: c.targets, ExpectRanks: c.job.Collect.ExpectRanks,
+			DeleteRemote: c.job.Collect.DeleteRemote, Timeout: wire.Duration(c.job.Collect.Timeout)}},
+		{round, c.verify(named("verify"))},
+	}
+}
+
+func (c *compiler) warmup(h steps.Header) *steps.Warmup {
+	w := &steps.Warmup{Header: h, Targets: c.targets, Traffic: traffic(c.job.Load), Timeout: wire.Duration(defaultWarmupTimeout)}
+	if from := c.job.Warmup; from != nil {
+		w.Running, w.Stable, w.Requests = from.Running, wire.Duration(from.Stable), from.Requests
+		w.Duration, w.Timeout = wire.Duration(from.Duration), wire.Duration(from.Timeout)
+	}
+	return w
+}
+
+func (c *compiler) window(h steps.Header) *steps.Window {
+	from := c.job.Window
+	w := &steps.Window{Header: h, Targets: c.targets, Form: string(from.Kind), Timeout: wire.Duration(from.Timeout),
+		MinFreeDisk: c.job.Limits.MinFreeDisk, MaxTraceSize: c.job.Limits.MaxTraceSize}
+	if s := from.Steps; s != nil {
+		w.Count, w.Delay = s.Count, s.Delay
+	}
+	if m := from.Manual; m != nil {
+		w.Duration, w.Until = wire.Duration(m.Duration), m.Until
+	}
+	return w
+}
+
+func (c *compiler) verify(h steps.Header) *steps.Verify {
+	w := c.window(h)
+	return &steps.Verify{Header: h, Targets: c.targets, Form: w.Form, Count: w.Count, Delay: w.Delay, Duration: w.Duration,
+		Until: w.Until, Evidence: c.job.Window.Evidence, Record: c.record, KeepOriginal: c.job.Collect.KeepOriginal}
+}
+
+func (c *compiler) launched() []steps.Target {
+	var all []steps.Target
+	for _, t := range c.targets {
+		if t.Launched() {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+func header(id string, round int) steps.Header { return steps.Header{Name: id, Round: round} }
+
+// strategies are those that may serve a window, in order of preference.
+func strategies(kind spec.WindowKind) []string {
+	if kind == spec.WindowManual {
+		return []string{steps.StrategyTimed}
+	}
+	return []string{steps.StrategyBounded, steps.StrategyObserved}
+}
+
+func recordOf(r spec.Record) steps.Record {
+	return steps.Record{Shapes: r.Shapes, Memory: r.Memory, Stack: r.Stack, FLOPs: r.FLOPs, Activities: r.Activities}
+}
+
+func planTargets(job *spec.Job) []steps.Target {
+	var all []steps.Target
+	for _, t := range job.Targets {
+		all = append(all, planTarget(t))
+	}
+	return all
+}
+
+func planTarget(t *spec.Target) steps.Target {
+	out := steps.Target{Name: t.Name, Engine: t.Engine, Endpoints: t.Endpoints, TraceDir: t.TraceDir, Version: t.Version,
+		Options: plainOptions(t.Options)}
+	if t.Auth.Bearer != (spec.Secret{}) {
+		bearer := t.Auth.Bearer
+		out.Bearer = &bearer
+	}
+	if l := t.Launch; l != nil {
+		out.Launch = &steps.LaunchParams{Command: l.Command, Env: l.Env, ReadyTimeout: wire.Duration(l.ReadyTimeout)}
+	}
+	return out
+}
+
+// plainOptions turns an engine's own attributes into what JSON has.
+func plainOptions(options map[string]cty.Value) map[string]any {
+	if len(options) == 0 {
+		return nil
+	}
+	out := make(map[string]any, len(options))
+	for name, v := range options {
+		raw, err := ctyjson.Marshal(v, v.Type())
+		if err != nil {
+			continue // spec gives only known values of plain types
+		}
+		var plain any
+		if json.Unmarshal(raw, &plain) == nil {
+			out[name] = plain
+		}
+	}
+	return out
+}
+
+func traffic(l *spec.Load) *steps.TrafficParams {
+	if l == nil {
+		return nil
+	}
+	return &steps.TrafficParams{Name: l.Name, Concurrency: l.Concurrency, Rate: l.Rate, Burstiness: l.Burstiness,
+		InputTokens: l.InputTokens, OutputTokens: l.OutputTokens, Dataset: l.Dataset, Endpoint: l.Endpoint,
+		Model: l.Model, API: l.API, Seed: l.Seed}
+}

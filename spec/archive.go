@@ -1,0 +1,63 @@
+package spec
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Archive is where runs are kept.
+type Archive struct {
+	Path   string // directory, absolute or relative to Job.Dir; empty: "./runs" of the working directory
+	Format string // "dir" (default) or "tar.zst"
+	Keep   Keep
+}
+
+// Keep is how many runs of a job are kept; zero values keep all.
+type Keep struct{ Last, Daily int }
+
+var archiveSchema = &Block{
+	Name: "archive",
+	Doc:  "Where runs are kept.",
+	Arguments: []Argument{
+		{Name: "path", Type: TypePath, Doc: "A directory; without it ./runs of the working directory."},
+		{Name: "format", Type: TypeString, Default: "dir", OneOf: []string{"dir", "tar.zst"}, Doc: "`dir`: a directory a run; `tar.zst`: a compressed archive a run."},
+	},
+	Blocks: []*Block{{
+		Name: "keep",
+		Doc:  "How many runs of a job are kept: a run that any of these wants stays. Without the block, all.",
+		Arguments: []Argument{
+			{Name: "last", Type: TypeInteger, Min: 1, Max: 1e6, Doc: "The newest runs."},
+			{Name: "daily", Type: TypeInteger, Min: 1, Max: 1e6, Doc: "The last run of each of so many days."},
+		},
+	}},
+}
+
+// storeURL is an archive that is no directory.
+var storeURL = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+://`)
+
+func decodeArchive(job *body) Archive {
+	b := job.child("archive")
+	keep := b.child("keep")
+	a := Archive{
+		Path:   b.str("path"),
+		Format: b.str("format"),
+		Keep:   Keep{Last: keep.integer("last"), Daily: keep.integer("daily")},
+	}
+	if scheme := storeURL.FindString(a.Path); scheme != "" {
+		b.refuseStore(scheme)
+	}
+	if b.block("keep") != nil && !keep.has("last") && !keep.has("daily") {
+		keep.report.errorAt(keep.header, "Nothing chosen", "A keep block needs at least one of last, daily.")
+	}
+	return a
+}
+
+func (b *body) refuseStore(scheme string) {
+	g := b.given["path"]
+	switch strings.ToLower(scheme) {
+	case "s3://", "gs://", "azblob://":
+		b.fail(g, "", "Not supported by this version", "Archives at %s are part of the language, but this version of profjob keeps runs in directories only.", scheme)
+	default:
+		b.fail(g, "", "Invalid path", "An archive is a directory, not %s….", scheme)
+	}
+}

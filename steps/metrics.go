@@ -1,0 +1,39 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"profjob/internal/archive"
+)
+
+// keepMetrics writes every endpoint's metrics as they are now into the attempt's
+// folder. A server that gives none costs nothing but their file.
+func (r *Run) keepMetrics(ctx context.Context, servers []server, moment string) error {
+	errs := make([]error, len(servers))
+	raw := make([][]byte, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() {
+			m, err := s.Client.Metrics(ctx)
+			raw[i], errs[i] = m.Raw, err
+		})
+	}
+	wg.Wait()
+	for i, s := range servers {
+		if errs[i] != nil {
+			if ctx.Err() == nil && moment == "before" {
+				if err := r.warn("%s: no metrics are kept: %v", s.Target.Name, errs[i]); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		name := fmt.Sprintf("%s/metrics/%s/%s-%s.prom", r.attemptDir(), s.Target.Name, archive.EndpointSlug(s.Endpoint), moment)
+		if err := r.Dir.WriteFile(name, raw[i]); err != nil {
+			return incomplete("keep metrics: %w", err)
+		}
+	}
+	return nil
+}

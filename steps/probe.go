@@ -1,0 +1,160 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"profjob/internal/engine"
+)
+
+// Probe asks every server what it is, refuses those that cannot give what the
+// job asks for, and chooses the strategy by which each gets its window.
+type Probe struct {
+	Header
+	noUndo
+	Targets    []Target `json:"targets"`
+	Record     Record   `json:"record"`
+	Strategies []string `json:"strategies"` // in order of preference
+	Evidence   string   `json:"evidence,omitempty"`
+}
+
+// ProbeResult has what the servers told.
+type ProbeResult struct {
+	Endpoints []Probed `json:"endpoints"`
+}
+
+// Probed is one endpoint and what it can do.
+type Probed struct {
+	Target   string      `json:"target"`
+	Endpoint string      `json:"endpoint"`
+	Info     engine.Info `json:"info"`
+	Choice   Choice      `json:"choice"`
+}
+
+// Summary tells engines, versions and strategies.
+func (r ProbeResult) Summary() string {
+	var parts []string
+	for _, e := range r.Endpoints {
+		parts = append(parts, fmt.Sprintf("%s is %s %s: %s, evidence %s",
+			e.Target, e.Info.Engine, e.Info.Version, e.Choice.Strategy, e.Info.Evidence))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Kind is the row in the table of kinds.
+func (p *Probe) Kind() string { return "probe" }
+
+// Do asks each endpoint in turn.
+func (p *Probe) Do(ctx context.Context, run *Run) (any, error) {
+	servers, err := run.servers(p.Targets)
+	if err != nil {
+		return nil, backoff.Permanent(err)
+	}
+	var result ProbeResult
+	for _, s := range servers {
+		probed, err := p.one(ctx, run, s)
+		if err != nil {
+			return nil, fmt.Errorf("probe %s: %w", s.Target.Name, err)
+		}
+		result.Endpoints = append(result.Endpoints, probed)
+	}
+	return result, p.warnings(run, result)
+}
+
+func (p *Probe) one(ctx context.Context, run *Run, s server) (Probed, error) {
+	info, err := s.Client.Probe(ctx)
+	if errors.Is(err, engine.ErrNotServer) {
+		return Probed{}, backoff.Permanent(finalServerFailure("%w", err))
+	}
+	if err != nil {
+		return Probed{}, finalServerFailure("%w", err)
+	}
+	if info.Profiling == engine.ProfilingNotConfigured {
+		return Probed{}, backoff.Permanent(finalServerFailure("%w (%s %s at %s); %s",
+			engine.ErrNotConfigured, info.Engine, info.Version, s.Endpoint, WhatToSet(s.Target, run.traceDir(s.Target), info.Version, p.Record)))
+	}
+	if missing := missingOptions(p.Record, info.Record); len(missing) > 0 {
+		return Probed{}, backoff.Permanent(finalServerFailure(
+			"the server at %s was launched without %s, which the record block asks for; %s",
+			s.Endpoint, strings.Join(missing, ", "), WhatToSet(s.Target, run.traceDir(s.Target), info.Version, p.Record)))
+	}
+	choice, err := Choose(p.Strategies, p.Evidence, info)
+	if err != nil {
+		return Probed{}, backoff.Permanent(finalServerFailure("%s: %w", s.Endpoint, err))
+	}
+	return Probed{Target: s.Target.Name, Endpoint: s.Endpoint, Info: info, Choice: choice}, nil
+}
+
+// Target gives the target of a name.
+func (p *Probe) Target(name string) Target {
+	for _, t := range p.Targets {
+		if t.Name == name {
+			return t
+		}
+	}
+	return Target{}
+}
+
+// WhatToSet says what a server needs at its launch to record as asked.
+func WhatToSet(t Target, traceDir, version string, record Record) string {
+	if traceDir == "" {
+		traceDir = "/path/for/traces"
+	}
+	setup, err := t.kind().Setup(engine.SetupRequest{Version: version, TraceDir: traceDir, Record: record, Options: t.Options})
+	if err != nil {
+		return err.Error()
+	}
+	var parts []string
+	for _, assignment := range sortedEnv(setup.Env) {
+		parts = append(parts, assignment)
+	}
+	for i, a := range setup.Args {
+		if strings.ContainsAny(a, "{ \"") {
+			setup.Args[i] = "'" + a + "'"
+		}
+	}
+	parts = append(parts, strings.Join(setup.Args, " "))
+	return "launch it with " + strings.TrimSpace(strings.Join(parts, " ")) + " (`profjob env` prints it for shell, Docker, Kubernetes and systemd)"
+}
+
+// missingOptions names what is asked for and not configured; none where the server does not tell.
+func missingOptions(asked Record, configured *Record) []string {
+	if configured == nil {
+		return nil
+	}
+	return lacking(options(asked), options(*configured))
+}
+
+func (p *Probe) warnings(run *Run, result ProbeResult) error {
+	versions := map[string]string{}
+	var errs []error
+	for _, e := range result.Endpoints {
+		for _, note := range e.Info.Notes {
+			errs = append(errs, run.warn("%s: %s", e.Target, note))
+		}
+		if v, ok := versions[e.Target]; ok && v != e.Info.Version {
+			errs = append(errs, run.warn("%s: endpoints of different versions: %s and %s", e.Target, v, e.Info.Version))
+		}
+		versions[e.Target] = e.Info.Version
+	}
+	for _, t := range p.Targets {
+		errs = append(errs, p.traceDirWarning(run, t, result))
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Probe) traceDirWarning(run *Run, t Target, result ProbeResult) error {
+	asked := run.traceDir(t)
+	for _, e := range result.Endpoints {
+		if e.Target != t.Name || e.Info.TraceDir == "" || asked == "" || e.Info.TraceDir == asked {
+			continue
+		}
+		return run.warn("%s: the server says that it writes to %s, the job file says %s: the same directory under another name?",
+			t.Name, e.Info.TraceDir, asked)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"profjob/internal/archive"
+	"profjob/internal/event"
+	"profjob/internal/hostfs"
+)
+
+// Run is what a plan step gets to see of the run it is part of. One plan step
+// has it at a time; what a plan step starts in goroutines of its own uses only
+// Emit, Clock and Interrupts.
+type Run struct {
+	Job        string // address
+	JobDir     string // absolute; relative paths of the plan start here
+	PlanDigest string
+	Version    string // of profjob
+	Executable string // path of profjob's own program
+	Host       string
+	StartedAt  time.Time
+
+	Dir        *archive.Dir
+	State      *State
+	Secrets    map[string]string // values of the plan's secret references
+	Guard      Guard
+	Interrupts *Interrupts
+	Clock      Clock
+	Files      func(dir string) hostfs.FS // the files below a directory of the targets' host
+	Emit       func(event.Event) error
+	// CloseJournal ends the journal: what comes after is told to views only.
+	CloseJournal func() error
+	// Outcome is how the run stands, set by the runner before the last plan steps.
+	Outcome Outcome
+	// Place is where the run is; the runner sets it before each Do and Undo.
+	Place event.Place
+
+	mu       sync.Mutex
+	warnings []string
+
+	processes map[string]Process // launched servers by target
+	traffic   *traffic           // nil while none is running
+	armed     armed              // the endpoints whose profiler may be on because of us
+}
+
+// Outcome is what became of the run, for the manifest.
+type Outcome struct {
+	Status   archive.Status
+	Errors   []string
+	Attempts []Attempt
+}
+
+// Attempt is one try of a round and why it failed.
+type Attempt struct {
+	Round, Number int
+	Error         string
+}
+
+// Clock is the time, injected so that tests can hold it.
+type Clock interface {
+	Now() time.Time
+	// Sleep waits for d, or until ctx ends, whose cause it then returns.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// SystemClock is the machine's own clock.
+type SystemClock struct{}
+
+// Now is time.Now.
+func (SystemClock) Now() time.Time { return time.Now() }
+
+// Sleep waits for d or the end of ctx.
+func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// progress tells how far the plan step is.
+func (r *Run) progress(text string, done, total int64, unit string) {
+	// A view that fails must not end a run; the journal does not keep progress.
+	_ = r.Emit(event.Progress{Place: r.Place, Text: text, Done: done, Total: total, Unit: unit})
+}
+
+// warn tells the user something that does not end the run, and keeps it for the manifest.
+func (r *Run) warn(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	r.warnings = append(r.warnings, text)
+	r.mu.Unlock()
+	return r.Emit(event.Warning{Place: r.Place, Text: text})
+}
+
+// Warnings are those of the run so far, each once.
+func (r *Run) Warnings() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var once []string
+	for _, w := range r.warnings {
+		if !slices.Contains(once, w) {
+			once = append(once, w)
+		}
+	}
+	return once
+}
+
+// background gives a context for what outlives a plan step; its end is a call, not an interrupt.
+func (r *Run) background() context.Context { return context.Background() }
+
+// attemptDir names the folder of the current attempt, relative to the run's.
+func (r *Run) attemptDir() string {
+	return fmt.Sprintf("rounds/%02d/attempt-%d", r.Place.Round, r.Place.Attempt)
+}

@@ -1,0 +1,128 @@
+package steps
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"profjob/internal/engine"
+	"profjob/internal/engine/kinds"
+	"profjob/internal/wire"
+	"profjob/spec"
+)
+
+// Target is a server as the plan has it.
+type Target struct {
+	Name      string         `json:"name"`
+	Engine    string         `json:"engine"`
+	Endpoints []string       `json:"endpoints,omitempty"` // empty: the launch says
+	TraceDir  string         `json:"trace_dir,omitempty"` // relative to the job file, or absolute
+	Version   string         `json:"version,omitempty"`   // as the job file says it
+	Options   map[string]any `json:"options,omitempty"`
+	Bearer    *spec.Secret   `json:"bearer,omitempty"`
+	Launch    *LaunchParams  `json:"launch,omitempty"`
+}
+
+// LaunchParams is a server's launch block.
+type LaunchParams struct {
+	Command      []string               `json:"command"`
+	Env          map[string]spec.Secret `json:"env,omitempty"`
+	ReadyTimeout wire.Duration          `json:"ready_timeout"`
+}
+
+// Record are the record options of the plan.
+type Record = engine.Record
+
+// Launched tells whether the run starts the server by itself.
+func (t Target) Launched() bool {
+	return t.Launch != nil || !t.kind().NeedsEndpoint && len(t.Endpoints) == 0
+}
+
+// kind gives the kind of the target's engine. The compiler refused unknown ones.
+func (t Target) kind() engine.Kind {
+	k, _ := kinds.Find(t.Engine)
+	return k
+}
+
+// endpoints gives where the target is reached: as the launch says, else as the plan does.
+func (r *Run) endpoints(t Target) []string {
+	if s, ok := r.launchedServer(t); ok {
+		return s.Endpoints
+	}
+	return t.Endpoints
+}
+
+// traceDir gives the absolute directory where the target writes; empty if nobody says.
+func (r *Run) traceDir(t Target) string {
+	if s, ok := r.launchedServer(t); ok && s.TraceDir != "" {
+		return s.TraceDir
+	}
+	if t.TraceDir != "" {
+		return r.absolute(t.TraceDir)
+	}
+	probed, _ := Latest[ProbeResult](r.State)
+	for _, e := range probed.Endpoints {
+		if e.Target == t.Name && e.Info.TraceDir != "" {
+			return e.Info.TraceDir
+		}
+	}
+	return ""
+}
+
+func (r *Run) launchedServer(t Target) (Launched, bool) {
+	result, _ := Latest[LaunchResult](r.State)
+	for _, s := range result.Servers {
+		if s.Target == t.Name {
+			return s, true
+		}
+	}
+	return Launched{}, false
+}
+
+// absolute resolves a path of the job file.
+func (r *Run) absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(r.JobDir, path)
+}
+
+// secret gives the value of a string that may be sensitive.
+func (r *Run) secret(s *spec.Secret) (string, error) {
+	if s == nil {
+		return "", nil
+	}
+	if s.Ref == "" {
+		return s.Value, nil
+	}
+	v, ok := r.Secrets[s.Ref]
+	if !ok {
+		return "", fmt.Errorf("the sensitive value %s was not given", s.Ref)
+	}
+	return v, nil
+}
+
+// server is one endpoint of a target, with the client that speaks to it.
+type server struct {
+	Target   Target
+	Endpoint string
+	Client   engine.Client
+}
+
+// servers gives every endpoint of the targets, in the plan's order.
+func (r *Run) servers(targets []Target) ([]server, error) {
+	var all []server
+	for _, t := range targets {
+		bearer, err := r.secret(t.Bearer)
+		if err != nil {
+			return nil, fmt.Errorf("target %s: %w", t.Name, err)
+		}
+		for _, e := range r.endpoints(t) {
+			c, err := t.kind().New(engine.Config{Endpoint: e, Bearer: bearer, Now: r.Clock.Now})
+			if err != nil {
+				return nil, fmt.Errorf("target %s: %w", t.Name, err)
+			}
+			all = append(all, server{t, e, c})
+		}
+	}
+	return all, nil
+}

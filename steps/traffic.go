@@ -1,0 +1,132 @@
+package steps
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"profjob/internal/load"
+	"profjob/spec"
+)
+
+// TrafficParams is the load of a job as the plan has it.
+type TrafficParams struct {
+	Name         string          `json:"name"`
+	Concurrency  int             `json:"concurrency,omitempty"`
+	Rate         float64         `json:"rate,omitempty"`
+	Burstiness   float64         `json:"burstiness,omitempty"`
+	InputTokens  spec.TokenRange `json:"input_tokens"`
+	OutputTokens spec.TokenRange `json:"output_tokens"`
+	Dataset      string          `json:"dataset,omitempty"` // relative to the job file, or absolute
+	Endpoint     string          `json:"endpoint,omitempty"`
+	Model        string          `json:"model,omitempty"`
+	API          string          `json:"api"`
+	Seed         uint64          `json:"seed"`
+}
+
+// traffic is a load that runs, and the file that gets its records.
+type traffic struct {
+	run *load.Run
+	dir string // of the attempt
+
+	mu      sync.Mutex
+	file    *os.File
+	out     *bufio.Writer
+	records []load.Record
+	err     error // the first error of writing
+}
+
+// startTraffic begins the load; it runs until stopTraffic.
+func (r *Run) startTraffic(p TrafficParams, targets []Target) error {
+	cfg, err := r.loadConfig(p, targets)
+	if err != nil {
+		return err
+	}
+	dir, err := r.Dir.MkdirAll(r.attemptDir())
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "load.jsonl"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("load records: %w", err)
+	}
+	t := &traffic{dir: r.attemptDir(), file: f, out: bufio.NewWriter(f)}
+	// The load outlives the plan step that starts it: its end is stopTraffic.
+	t.run, err = load.Start(r.background(), cfg, t.record)
+	if err != nil {
+		return errors.Join(fmt.Errorf("load %s: %w", p.Name, err), f.Close())
+	}
+	r.traffic = t
+	return nil
+}
+
+func (r *Run) loadConfig(p TrafficParams, targets []Target) (load.Config, error) {
+	cfg := load.Config{Model: p.Model, API: load.API(p.API), Concurrency: p.Concurrency, Rate: p.Rate, Burstiness: p.Burstiness,
+		Input: load.TokenRange(p.InputTokens), Output: load.TokenRange(p.OutputTokens), Seed: p.Seed}
+	if p.Dataset != "" {
+		cfg.Dataset = r.absolute(p.Dataset)
+	}
+	for _, t := range targets {
+		cfg.Endpoints = append(cfg.Endpoints, r.endpoints(t)...)
+	}
+	if p.Endpoint != "" {
+		cfg.Endpoints = []string{p.Endpoint}
+	}
+	bearer, err := r.secret(targets[0].Bearer)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Bearer = bearer
+	if cfg.Model == "" {
+		cfg.Model = r.firstModel()
+	}
+	return cfg, nil
+}
+
+func (r *Run) firstModel() string {
+	probed, _ := Latest[ProbeResult](r.State)
+	for _, e := range probed.Endpoints {
+		if len(e.Info.Models) > 0 {
+			return e.Info.Models[0]
+		}
+	}
+	return ""
+}
+
+// record takes one finished request; load calls it from one goroutine at a time.
+func (t *traffic) record(rec load.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.records = append(t.records, rec)
+	line, err := json.Marshal(rec)
+	if err == nil {
+		_, err = t.out.Write(append(line, '\n'))
+	}
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// stopTraffic ends the load and writes its summary. It is idempotent.
+func (r *Run) stopTraffic() error {
+	t := r.traffic
+	if t == nil {
+		return nil
+	}
+	r.traffic = nil
+	t.run.Stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	summary, err := json.MarshalIndent(load.Summarize(t.records), "", "  ")
+	if err == nil {
+		err = r.Dir.WriteFile(t.dir+"/load.json", append(summary, '\n'))
+	}
+	if err := errors.Join(t.err, err, t.out.Flush(), t.file.Sync(), t.file.Close()); err != nil {
+		return incomplete("load records: %w", err)
+	}
+	return nil
+}
