@@ -68,8 +68,13 @@ func (d *Diagnostics) WriteText(w io.Writer, width uint, colour bool) error {
 	for name, f := range d.files {
 		files[name] = &hcl.File{Bytes: f.text, Nav: f}
 	}
-	text := hcl.NewDiagnosticTextWriter(&buf, files, width, colour)
+	withSource := hcl.NewDiagnosticTextWriter(&buf, files, width, colour)
+	withoutSource := hcl.NewDiagnosticTextWriter(&buf, nil, width, colour)
 	for _, diag := range d.list {
+		text := withSource
+		if diag.Subject != nil && d.files[diag.Subject.Filename].snippet(*diag.Subject) == nil {
+			text = withoutSource
+		}
 		if err := text.WriteDiagnostic(d.shifted(diag)); err != nil {
 			return fmt.Errorf("write diagnostics: %w", err)
 		}
@@ -166,9 +171,7 @@ func (d *Diagnostics) MarshalJSON() ([]byte, error) {
 		if diag.Subject != nil {
 			j.File = diag.Subject.Filename
 			j.Range = &jsonRange{Start: jsonPos(diag.Subject.Start), End: jsonPos(diag.Subject.End)}
-			if f := d.files[diag.Subject.Filename]; f != nil {
-				j.Snippet = f.snippet(*diag.Subject)
-			}
+			j.Snippet = d.files[diag.Subject.Filename].snippet(*diag.Subject)
 		}
 		out.Diagnostics = append(out.Diagnostics, j)
 	}

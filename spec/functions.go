@@ -94,19 +94,23 @@ func (l *loader) makeFunctions() map[string]function.Function {
 	return functions
 }
 
-// lengthFunc counts the characters of a string too, which the library's does not.
+// lengthFunc counts the characters of a string and the attributes of an object
+// too, which the library's does not.
 var lengthFunc = function.New(&function.Spec{
 	Description: "Returns the number of elements in the given collection, or of characters in the given string.",
 	Params:      []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true}},
 	Type: func(args []cty.Value) (cty.Type, error) {
-		if t := args[0].Type(); t == cty.String || t == cty.DynamicPseudoType {
+		if t := args[0].Type(); t == cty.String || t == cty.DynamicPseudoType || t.IsObjectType() {
 			return cty.Number, nil
 		}
 		return stdlib.LengthFunc.ReturnTypeForValues(args)
 	},
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if args[0].Type() == cty.String {
+		switch t := args[0].Type(); {
+		case t == cty.String:
 			return stdlib.Strlen(args[0])
+		case t.IsObjectType():
+			return cty.NumberIntVal(int64(len(t.AttributeTypes()))), nil
 		}
 		return stdlib.Length(args[0])
 	},

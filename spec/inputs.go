@@ -31,12 +31,14 @@ func (l *loader) assignFromEnvironment(values map[string]assigned) {
 	}
 }
 
-// assignFromFlags takes what was given with --var.
-func (l *loader) assignFromFlags(values map[string]assigned) {
+// assignFromFlags takes what was given with --var. A variable that a wrong name
+// was probably meant to be is put into meant.
+func (l *loader) assignFromFlags(values map[string]assigned, meant map[string]bool) {
 	for _, name := range slices.Sorted(maps.Keys(l.inputs.Vars)) {
 		declared, ok := l.variables.byName["var."+name]
 		if !ok {
 			sentence, instead := didYouMean(name, l.variableNames())
+			meant[instead] = true
 			l.report.suggestAt(hcl.Range{}, instead, "No such variable", "--var sets %q, but %s declares no such variable.%s", name, l.path, sentence)
 			continue
 		}
@@ -86,7 +88,7 @@ func parseConstant(report *reporter, text, name string) (cty.Value, bool) {
 }
 
 // assignFromFiles takes the files of variables in order.
-func (l *loader) assignFromFiles(values map[string]assigned) {
+func (l *loader) assignFromFiles(values map[string]assigned, meant map[string]bool) {
 	for _, path := range l.inputs.VarFiles {
 		src, ok := l.sources.readVarFile(l.ctx, path)
 		if !ok {
@@ -98,11 +100,11 @@ func (l *loader) assignFromFiles(values map[string]assigned) {
 		if !ok {
 			continue
 		}
-		l.assignFromBody(values, src, body)
+		l.assignFromBody(values, meant, src, body)
 	}
 }
 
-func (l *loader) assignFromBody(values map[string]assigned, src *source, body *hclsyntax.Body) {
+func (l *loader) assignFromBody(values map[string]assigned, meant map[string]bool, src *source, body *hclsyntax.Body) {
 	for _, block := range body.Blocks {
 		l.report.errorAt(block.TypeRange, "Unknown block", "A file of variables has attributes only: NAME = VALUE.")
 	}
@@ -112,6 +114,7 @@ func (l *loader) assignFromBody(values map[string]assigned, src *source, body *h
 		if !ok {
 			plainNames++
 			sentence, instead := didYouMean(attr.Name, l.variableNames())
+			meant[instead] = true
 			l.report.suggestAt(attr.NameRange, instead, "No such variable", "%s declares no variable %q.%s", l.path, attr.Name, sentence)
 			continue
 		}

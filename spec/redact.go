@@ -74,13 +74,11 @@ func (s *sources) addSecret(v cty.Value) {
 			file.source.hashOnly = true
 		}
 	}
-	// The walk cannot fail: its function does not.
-	_ = cty.Walk(unmarked, func(_ cty.Path, part cty.Value) (bool, error) {
+	for _, part := range cty.DeepValues(unmarked) {
 		if part.Type() == cty.String && part.IsKnown() && !part.IsNull() && part.AsString() != "" {
 			s.secrets[part.AsString()] = true
 		}
-		return true, nil
-	})
+	}
 }
 
 // redactCalls marks what is written out in the arguments of sensitive(),
@@ -293,16 +291,26 @@ func (f *redactedFile) ContextString(offset int) string {
 	return ""
 }
 
-// snippet is the lines of a range; nil if there is no text to show.
+// maxSnippet bounds the bytes of a snippet: nobody reads a line of a megabyte.
+const maxSnippet = 2000
+
+// snippet is the lines of a range; nil if there is no text that can be shown.
 func (f *redactedFile) snippet(r hcl.Range) *jsonSnippet {
+	if f == nil {
+		return nil
+	}
 	at := *f.moveRange(&r)
 	if len(f.text) == 0 || at.End.Byte > len(f.text) {
 		return nil
 	}
 	start := bytes.LastIndexByte(f.text[:at.Start.Byte], '\n') + 1
 	end := len(f.text)
-	if i := bytes.IndexByte(f.text[max(at.Start.Byte, at.End.Byte-1):], '\n'); i >= 0 {
-		end = max(at.Start.Byte, at.End.Byte-1) + i
+	last := max(at.Start.Byte, at.End.Byte-1)
+	if i := bytes.IndexByte(f.text[last:], '\n'); i >= 0 {
+		end = last + i
+	}
+	if end-start > maxSnippet {
+		return nil
 	}
 	return &jsonSnippet{
 		Context:        f.ContextString(at.Start.Byte),

@@ -116,6 +116,9 @@ func argumentNotes(a Argument) string {
 }
 
 func boundsNote(a Argument) string {
+	if a.engine != nil {
+		return ""
+	}
 	format := func(n float64) string { return formatNumber(big.NewFloat(n)) }
 	switch a.Type {
 	case TypeInteger, TypeNumber, TypeTokens:
@@ -181,8 +184,10 @@ func describe(name string, f function.Function) string {
 		return "Returns the value of the first argument that can be evaluated without an error."
 	case "can":
 		return "Returns whether its argument can be evaluated without an error."
+	case "tolist", "tomap", "toset":
+		return "Converts the given value to a " + strings.TrimPrefix(name, "to") + ", or raises an error if that conversion is impossible."
 	}
-	return f.Description()
+	return strings.ReplaceAll(f.Description(), `\"`, `"`)
 }
 
 // sentence begins with a capital letter, unless it begins with code.

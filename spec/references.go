@@ -144,7 +144,7 @@ func (l *loader) makeNodes() (nodes map[string]*node, order []string) {
 		nodes[address] = &node{
 			address:  address,
 			deps:     l.dependencies(local.item.Expr),
-			evaluate: func() cty.Value { return l.general().evaluate(local.item.Expr) },
+			evaluate: func() cty.Value { return l.evaluateLocal(local.item) },
 		}
 	}
 	for address, target := range l.targets.byName {

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -167,13 +166,28 @@ func (s *sources) parse(src *source, broken func(text []byte) []redaction) (*hcl
 		return nil, false
 	}
 	file, diags := hclsyntax.ParseConfig(src.text, src.name, hcl.InitialPos)
-	s.report.add(diags...)
-	if slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool { return d.Summary != "Attribute redefined" }) {
+	if !s.reportSyntax(diags) {
 		src.redactions = append(src.redactions, broken(src.text)...)
 		return nil, false
 	}
 	src.body = file.Body.(*hclsyntax.Body)
 	return src.body, true
+}
+
+// reportSyntax reports what the parser has found. An attribute that is written
+// twice is no reason not to go on. Of the mistakes that are, the first is
+// reported: a quote that is missing makes one of every line after it.
+func (s *sources) reportSyntax(diags hcl.Diagnostics) bool {
+	ok := true
+	for _, diag := range sortDiagnostics(diags) {
+		if diag.Summary == "Attribute redefined" {
+			s.report.add(diag)
+		} else if ok {
+			s.report.add(diag)
+			ok = false
+		}
+	}
+	return ok
 }
 
 // checkText refuses what is no text before a parser makes many mistakes of one.

@@ -265,8 +265,11 @@ func (b *body) token(name string, t *Target) Secret {
 	case v.AsString() == "":
 		b.fail(g, "", "Empty string", "%s must not be empty.", name)
 		return Secret{}
+	case strings.HasSuffix(v.AsString(), "\n"):
+		b.fail(g, "", "Invalid string", "%s ends in a newline, as the content of a file often does: trimspace(file(…)) is without.", name)
+		return Secret{}
 	case strings.ContainsFunc(v.AsString(), func(r rune) bool { return r <= ' ' || r > '~' }):
-		b.fail(g, "", "Invalid string", "%s must consist of visible ASCII characters. A file's content often ends in a newline: trimspace(file(…)).", name)
+		b.fail(g, "", "Invalid string", "%s must consist of visible ASCII characters, without spaces.", name)
 		return Secret{}
 	}
 	return b.secret(t, "auth."+name, v.AsString(), isSensitive(g.value))

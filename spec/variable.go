@@ -73,14 +73,15 @@ func (l *loader) redactDefault(block *hclsyntax.Block) {
 }
 
 func (l *loader) decodeVariable(block *hclsyntax.Block) *variable {
+	before := l.report.count()
 	b := l.static().open(block, variableSchema)
 	v := &variable{
 		name:      block.Labels[0],
 		header:    block.DefRange(),
 		sensitive: b.boolean("sensitive"),
 	}
-	if flag, ok := b.given["sensitive"]; ok && !plain(flag.value).IsKnown() {
-		v.sensitive = true
+	if b.has("sensitive") && l.report.failedSince(before) {
+		v.sensitive = true // it may be meant to be
 	}
 	b.str("description") // checked, though nothing needs it
 	v.typ, v.defaults, v.verbatim = b.typeConstraint()
@@ -124,7 +125,7 @@ func (l *loader) convertVariable(v *variable, value cty.Value, at hcl.Range, wha
 		l.report.errorAt(at, "Wrong type", "%s does not fit the type of the variable %q. It is sensitive, so nothing more is shown.", what, v.name)
 		return cty.DynamicVal
 	case err != nil:
-		l.report.errorAt(at, "Wrong type", "%s does not fit the type of the variable %q: %s.", what, v.name, typeexpr.TypeString(v.typ)+" wanted, "+err.Error())
+		l.report.errorAt(at, "Wrong type", "%s does not fit the type of the variable %q: %s.", what, v.name, err)
 		return cty.DynamicVal
 	case v.sensitive:
 		return converted.Mark(sensitiveMark{})
@@ -144,16 +145,19 @@ func (l *loader) setVariables() {
 		}
 	}
 	l.assignFromEnvironment(values)
-	l.assignFromFiles(values)
-	l.assignFromFlags(values)
+	meant := map[string]bool{} // by names that are no variable's
+	l.assignFromFiles(values, meant)
+	l.assignFromFlags(values, meant)
 
 	for _, address := range l.variables.order {
 		v := l.variables.byName[address].item
 		a, ok := values[v.name]
 		if !ok {
+			a.value = cty.DynamicVal
+		}
+		if !ok && !meant[v.name] {
 			l.report.errorAt(v.header, "Missing value",
 				"The variable %q has no default and was not given. Set it with --var %s=…, in a file given with --var-file, or as %s%s in the environment.", v.name, v.name, variablePrefix, v.name)
-			a.value = cty.DynamicVal
 		}
 		l.values[address] = a.value
 	}

@@ -108,10 +108,7 @@ func WhatToSet(t Target, traceDir, version string, record Record) string {
 	if err != nil {
 		return err.Error()
 	}
-	var parts []string
-	for _, assignment := range sortedEnv(setup.Env) {
-		parts = append(parts, assignment)
-	}
+	parts := sortedEnv(setup.Env)
 	for i, a := range setup.Args {
 		if strings.ContainsAny(a, "{ \"") {
 			setup.Args[i] = "'" + a + "'"

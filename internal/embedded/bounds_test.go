@@ -21,6 +21,11 @@ func newBench(t *testing.T, c Config) *bench {
 	if c.TraceDir == "" {
 		c.TraceDir = t.TempDir()
 	}
+	return &bench{t, benchEngine(t, c)}
+}
+
+func benchEngine(t testing.TB, c Config) *engine {
+	t.Helper()
 	c, err := c.resolve()
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +35,7 @@ func newBench(t *testing.T, c Config) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.close)
-	return &bench{t, e}
+	return e
 }
 
 // add queues a request of so many tokens.

@@ -32,7 +32,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 		writeError(w, refused)
 		return
 	}
-	j, refused := s.newJob(body.options, [][]int32{prompt})
+	j, refused := newJob(body.options, [][]int32{prompt}, s.chatRoom)
 	if refused != nil {
 		writeError(w, refused)
 		return

@@ -35,7 +35,7 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request) {
 		n := defaultMaxTokens
 		body.MaxTokens = &n
 	}
-	j, refused := s.newJob(body.options, prompts)
+	j, refused := newJob(body.options, prompts, s.textRoom)
 	if refused != nil {
 		writeError(w, refused)
 		return

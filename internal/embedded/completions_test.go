@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 		status     int
 		answer     string // a part
 	}{
-		{"completions", `{"model":"gpt","prompt":"x"}`, 404, "{\"error\":{\"message\":\"The model `gpt` does not exist.\",\"type\":\"NotFoundError\",\"param\":\"model\",\"code\":404}}"},
+		{"completions", `{"model":"gpt","prompt":"x"}`, 404, "{\"error\":{\"message\":\"The model `gpt` does not exist. Valid aliases: tiny.\",\"type\":\"NotFoundError\",\"param\":\"model\",\"code\":404}}"},
 		{"completions", `{}`, 400, "Either prompt"},
 		{"completions", `{"prompt":""}`, 400, "cannot be empty"},
 		{"completions", `{"prompt":[]}`, 400, "cannot be empty"},
@@ -109,7 +109,7 @@ func TestRefusals(t *testing.T) {
 		{"completions", `{"prompt":[512]}`, 400, "Token id 512 is out of vocabulary"},
 		{"completions", `{"prompt":[-1]}`, 400, "Token id -1 is out of vocabulary"},
 		{"completions", `{"prompt":"x","max_tokens":0}`, 400, "max_tokens must be at least 1, got 0."},
-		{"completions", `{"prompt":"x","max_tokens":2048}`, 400, "is too large: 2048"},
+		{"completions", `{"prompt":"x","max_tokens":2049}`, 400, "max_tokens=2049 cannot be greater than max_model_len=2048."},
 		{"completions", `{"prompt":` + long + `}`, 400, "maximum context length is 2048 tokens"},
 		{"completions", `{"prompt":"x","max_tokens":"5"}`, 400, `"param":"body.max_tokens"`},
 		{"completions", `{"prompt":"x","n":2}`, 400, "n must be 1"},

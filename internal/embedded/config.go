@@ -141,9 +141,6 @@ func (d Dialect) Version() string {
 	return ""
 }
 
-// bounded says whether the release counts passes.
-func (d Dialect) bounded() bool { return d != V011 }
-
 // annotated says whether the release puts a span around each pass.
 func (d Dialect) annotated() bool { return d != V011 }
 

@@ -12,6 +12,8 @@ import (
 
 // errEngineDead is what requests get from an engine that has ended. The words
 // are vLLM's EngineDeadError.
+//
+//lint:ignore ST1005 clients see it as vLLM writes it
 var errEngineDead = errors.New("EngineCore encountered an issue. See stack trace (above) for the root cause.")
 
 // engine is the loop that runs passes. One goroutine owns its scheduler, model

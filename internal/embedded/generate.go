@@ -75,14 +75,7 @@ func decodeError(err error) *apiError {
 // check checks what both kinds of completion may say against this server.
 func (s *Server) check(o options) *apiError {
 	if o.Model != nil && *o.Model != "" && *o.Model != s.config.Model {
-		e := &apiError{
-			Message: fmt.Sprintf("The model `%s` does not exist.", *o.Model),
-			Type:    "NotFoundError", Code: http.StatusNotFound,
-		}
-		if param := "model"; s.config.Dialect != V011 {
-			e.Param = &param
-		}
-		return e
+		return s.unknownModel(*o.Model)
 	}
 	if o.N != nil && *o.N != 1 {
 		return badRequest("n", fmt.Sprintf("n must be 1 on this server, got %d.", *o.N))
@@ -99,6 +92,20 @@ func (s *Server) check(o options) *apiError {
 	return nil
 }
 
+func (s *Server) unknownModel(name string) *apiError {
+	e := &apiError{
+		Message: fmt.Sprintf("The model `%s` does not exist.", name),
+		Type:    "NotFoundError", Code: http.StatusNotFound,
+	}
+	if param := "model"; s.config.Dialect != V011 {
+		e.Param = &param
+	}
+	if s.config.Dialect == V032 {
+		e.Message += fmt.Sprintf(" Valid aliases: %s.", s.config.Model)
+	}
+	return e
+}
+
 // job is one HTTP request for completions: a choice for each prompt.
 type job struct {
 	options  options
@@ -107,12 +114,15 @@ type job struct {
 	prompt   int // tokens of all prompts
 }
 
-// newJob makes the engine's requests. A nil max means as many tokens as fit.
-func (s *Server) newJob(o options, prompts [][]int32) (*job, *apiError) {
+// newJob makes the engine's requests, each with the room that its prompt leaves.
+func newJob(o options, prompts [][]int32, room room) (*job, *apiError) {
 	j := &job{options: o}
-	room := 0
+	events := 0
 	for i, prompt := range prompts {
-		tokens, refused := s.room(prompt, o.MaxTokens)
+		if refused := checkPrompt(prompt); refused != nil {
+			return nil, refused
+		}
+		tokens, refused := room(len(prompt), o.MaxTokens)
 		if refused != nil {
 			return nil, refused
 		}
@@ -121,40 +131,13 @@ func (s *Server) newJob(o options, prompts [][]int32) (*job, *apiError) {
 			ignoreEOS: o.IgnoreEOS, arrived: time.Now(),
 		})
 		j.prompt += len(prompt)
-		room += tokens + 1 // a failure comes after the last token at most
+		events += tokens + 1 // a failure comes after the last token at most
 	}
-	j.events = make(chan event, room)
+	j.events = make(chan event, events)
 	for _, r := range j.requests {
 		r.events = j.events
 	}
 	return j, nil
-}
-
-// room is how many tokens the answer to a prompt may have. The refusals' texts
-// are those of 0.15.1; other releases word them differently.
-func (s *Server) room(prompt []int32, wanted *int) (int, *apiError) {
-	limit := s.config.MaxModelLen
-	if len(prompt) == 0 {
-		return 0, badRequest("prompt", "The decoder prompt cannot be empty")
-	}
-	for _, token := range prompt {
-		if token < 0 || token >= model.Vocabulary {
-			return 0, badRequest("prompt", fmt.Sprintf("Token id %d is out of vocabulary", token))
-		}
-	}
-	if len(prompt) >= limit {
-		return 0, badRequest("input_tokens", fmt.Sprintf("This model's maximum context length is %d tokens. "+
-			"However, your request has %d input tokens. Please reduce the length of the input messages.", limit, len(prompt)))
-	}
-	if wanted == nil {
-		return limit - len(prompt), nil
-	}
-	if *wanted > limit-len(prompt) {
-		return 0, badRequest("max_tokens", fmt.Sprintf("'max_tokens' or 'max_completion_tokens' is too large: %d. "+
-			"This model's maximum context length is %d tokens and your request has %d input tokens (%d > %d - %d).",
-			*wanted, limit, len(prompt), *wanted, limit, len(prompt)))
-	}
-	return *wanted, nil
 }
 
 // usage are the token counts of an answer.

@@ -14,8 +14,18 @@ func reference(schema string) map[string]any {
 func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	paths := map[string]map[string]any{}
 	schemas := map[string]any{
-		"CompletionRequest":     object("CompletionRequest", map[string]string{"model": "string", "prompt": "", "max_tokens": "integer", "min_tokens": "integer", "ignore_eos": "boolean", "stream": "boolean"}),
-		"ChatCompletionRequest": object("ChatCompletionRequest", map[string]string{"model": "string", "messages": "array", "max_tokens": "integer", "max_completion_tokens": "integer", "min_tokens": "integer", "ignore_eos": "boolean", "stream": "boolean"}),
+		"CompletionRequest": object("CompletionRequest", map[string]string{
+			"model": "string", "prompt": "", "max_tokens": "integer", "min_tokens": "integer",
+			"ignore_eos": "boolean", "stream": "boolean",
+		}),
+		"ChatCompletionRequest": object("ChatCompletionRequest", map[string]string{
+			"model": "string", "messages": "array", "max_tokens": "integer", "max_completion_tokens": "integer",
+			"min_tokens": "integer", "ignore_eos": "boolean", "stream": "boolean",
+		}),
+		"HTTPValidationError": map[string]any{
+			"properties": map[string]any{"detail": map[string]any{"type": "array", "title": "Detail", "items": map[string]any{}}},
+			"type":       "object", "title": "HTTPValidationError",
+		},
 	}
 	for _, r := range s.table() {
 		if r.hidden {
@@ -43,20 +53,25 @@ func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
 
 func operation(r route) map[string]any {
 	name := strings.NewReplacer("/", "_", ".", "_").Replace(strings.TrimPrefix(r.path, "/"))
+	responses := map[string]any{"200": map[string]any{
+		"description": "Successful Response", "content": jsonContent(map[string]any{}),
+	}}
 	o := map[string]any{
 		"summary":     title(name),
 		"operationId": name + "_" + name + "_" + strings.ToLower(r.method),
-		"responses": map[string]any{"200": map[string]any{
-			"description": "Successful Response",
-			"content":     map[string]any{"application/json": map[string]any{"schema": map[string]any{}}},
-		}},
+		"responses":   responses,
 	}
 	if r.body != nil {
-		o["requestBody"] = map[string]any{
-			"content": map[string]any{"application/json": map[string]any{"schema": r.body}},
+		o["requestBody"] = map[string]any{"content": jsonContent(r.body)}
+		responses["422"] = map[string]any{
+			"description": "Validation Error", "content": jsonContent(reference("HTTPValidationError")),
 		}
 	}
 	return o
+}
+
+func jsonContent(schema map[string]any) map[string]any {
+	return map[string]any{"application/json": map[string]any{"schema": schema}}
 }
 
 // object is the schema of a body whose fields may all be null or left out.

@@ -9,6 +9,8 @@ import (
 )
 
 // errNotRecording is torch's RuntimeError on a stop without a start.
+//
+//lint:ignore ST1005 clients see it as torch writes it
 var errNotRecording = errors.New("Can't disable Kineto profiler when it's not running")
 
 // profiler is the worker's side of profiling, with each release's rules of when

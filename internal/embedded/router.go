@@ -14,7 +14,7 @@ type route struct {
 	// body is the schema of the request's body for /openapi.json; nil means
 	// that it has none.
 	body map[string]any
-	// hidden leaves the route out of /openapi.json, as vLLM does for /metrics.
+	// hidden leaves the route out of /openapi.json, which does not name itself.
 	hidden bool
 }
 
@@ -26,7 +26,7 @@ func (s *Server) table() []route {
 		{method: "GET", path: "/v1/models", handle: s.models},
 		{method: "POST", path: "/v1/completions", handle: s.completions, body: reference("CompletionRequest")},
 		{method: "POST", path: "/v1/chat/completions", handle: s.chat, body: reference("ChatCompletionRequest")},
-		{method: "GET", path: "/metrics", handle: s.metrics.serve, hidden: true},
+		{method: "GET", path: "/metrics", handle: s.metrics.serve},
 		{method: "GET", path: "/openapi.json", handle: s.openAPI, hidden: true},
 	}
 	if s.config.TraceDir != "" {

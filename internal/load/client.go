@@ -59,11 +59,17 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 
 // do sends a request and gives its record. When ctx ends the request is cancelled.
 func (c *client) do(ctx context.Context, record Record, body []byte) Record {
+	record = c.measure(ctx, record, body)
+	record.Start = record.Start.UTC()
+	return record
+}
+
+func (c *client) measure(ctx context.Context, record Record, body []byte) Record {
 	requestCtx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 	defer cancel()
 
 	var a answer
-	record.Start = c.now()
+	record.Start = c.now() // with the monotonic clock, for the differences
 	err := c.exchange(requestCtx, cancel, &record, body, &a)
 	record.take(&a)
 	if err == nil {

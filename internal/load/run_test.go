@@ -49,6 +49,9 @@ func TestClosedLoop(t *testing.T) {
 		for _, itl := range r.ITL {
 			sum += itl
 		}
+		if r.Start.Location() != time.UTC {
+			t.Errorf("request %d: start is not in UTC: %s", r.Sequence, r.Start)
+		}
 		if sum != r.E2E || r.TTFT <= 0 {
 			t.Errorf("request %d: TTFT and ITLs are %d ns, E2E %d ns", r.Sequence, sum, r.E2E)
 		}

@@ -22,6 +22,14 @@ func shared(t testing.TB, name string) string {
 	return path
 }
 
+// thorough skips a test under -short that reads tens of MB with encoding/json.
+func thorough(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("reads tens of MB with encoding/json")
+	}
+}
+
 // content is a file's uncompressed bytes, by the standard library's rules.
 func content(t testing.TB, path string) []byte {
 	t.Helper()
@@ -55,8 +63,14 @@ type decodedEvent struct {
 	PID, TID, ID  json.RawMessage
 	TS, Dur       json.Number
 	BP            string
-	Args          map[string]json.RawMessage
+	Args          json.RawMessage
 	raw           json.RawMessage
+}
+
+func (e *decodedEvent) args() map[string]json.RawMessage {
+	var args map[string]json.RawMessage
+	json.Unmarshal(e.Args, &args)
+	return args
 }
 
 func decode(t testing.TB, path string) decoded {

@@ -2,6 +2,7 @@ package kineto
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -101,81 +102,89 @@ const (
 	maxShapesWidth = 80
 )
 
+// column is one column of the table.
+type column struct {
+	head  string
+	width int // in characters; cells are aligned to the right
+	cell  func(*tableRow) string
+}
+
 func (t *Trace) writeTable(w *bufio.Writer, rows []*tableRow, o TableOptions) {
-	nameWidth, shapesWidth := 0, 0
-	sum, smallest := int64(0), int64(0)
+	sum := int64(0)
 	for _, r := range rows {
-		nameWidth = max(nameWidth, len(r.name)+4)
-		shapesWidth = max(shapesWidth, len(r.shapes)+4)
 		sum += r.self
-		if r.flops > 0 && (smallest == 0 || r.flops < smallest) {
-			smallest = r.flops
-		}
 	}
-	nameWidth, shapesWidth = min(nameWidth, maxNameWidth), min(shapesWidth, maxShapesWidth)
+	columns := t.columns(rows, sum, o)
 	if o.BySelfTime {
-		slices.SortStableFunc(rows, func(a, b *tableRow) int { return int(b.self - a.self) })
+		slices.SortStableFunc(rows, func(a, b *tableRow) int { return cmp.Compare(b.self, a.self) })
 	}
 	if o.Limit > 0 && len(rows) > o.Limit {
 		rows = rows[:o.Limit]
 	}
-	byShape := o.ByShape && t.opts.Shapes
-	unit, scale := flopsUnit(smallest)
-
-	widths := []int{nameWidth}
-	heads := []string{"Name", "Self CPU %", "Self CPU", "CPU total %", "CPU total", "CPU time avg"}
-	if t.opts.Memory {
-		heads = append(heads, "CPU Mem", "Self CPU Mem")
-	}
-	heads = append(heads, "# of Calls")
-	for range heads[1:] {
-		widths = append(widths, columnWidth)
-	}
-	if byShape {
-		heads, widths = append(heads, "Input Shapes"), append(widths, shapesWidth)
-	}
-	if smallest > 0 {
-		heads, widths = append(heads, "Total "+unit), append(widths, columnWidth)
-	}
-	line := func(cells []string) {
-		for i, c := range cells {
-			fmt.Fprintf(w, "%*s  ", widths[i], c)
+	line := func(cell func(column) string) {
+		for _, c := range columns {
+			fmt.Fprintf(w, "%*s  ", c.width, cell(c))
 		}
 		_ = w.WriteByte('\n')
 	}
-	rule := make([]string, len(widths))
-	for i, n := range widths {
-		rule[i] = strings.Repeat("-", n)
-	}
+	rule := func(c column) string { return strings.Repeat("-", c.width) }
 	line(rule)
-	line(heads)
+	line(func(c column) string { return c.head })
 	line(rule)
 	for _, r := range rows {
-		name := r.name
-		if len(name) >= maxNameWidth-3 {
-			name = name[:maxNameWidth-3] + "..."
-		}
-		cells := []string{
-			name, share(r.self, sum), duration(r.self), share(r.total, sum), duration(r.total), duration(r.total / r.count),
-		}
-		if t.opts.Memory {
-			cells = append(cells, memory(r.mem), memory(r.selfMem))
-		}
-		cells = append(cells, strconv.FormatInt(r.count, 10))
-		if byShape {
-			cells = append(cells, r.shapes[:min(len(r.shapes), shapesWidth)])
-		}
-		if smallest > 0 {
-			cell := "--"
-			if r.flops > 0 {
-				cell = fmt.Sprintf("%8.3f", float64(r.flops)*scale)
-			}
-			cells = append(cells, cell)
-		}
-		line(cells)
+		line(func(c column) string { return c.cell(r) })
 	}
 	line(rule)
 	fmt.Fprintf(w, "Self CPU time total: %s\n", duration(sum))
+}
+
+// columns are what the options of the recording and of the table ask for; sum
+// is the time of all rows.
+func (t *Trace) columns(rows []*tableRow, sum int64, o TableOptions) []column {
+	names, shapes := 0, 0
+	smallest := int64(0) // of the counts of floating point operations
+	for _, r := range rows {
+		names, shapes = max(names, len(r.name)+4), max(shapes, len(r.shapes)+4)
+		if r.flops > 0 && (smallest == 0 || r.flops < smallest) {
+			smallest = r.flops
+		}
+	}
+	shapes = min(shapes, maxShapesWidth)
+	columns := []column{
+		{"Name", min(names, maxNameWidth), func(r *tableRow) string { return cut(r.name) }},
+		{"Self CPU %", columnWidth, func(r *tableRow) string { return share(r.self, sum) }},
+		{"Self CPU", columnWidth, func(r *tableRow) string { return duration(r.self) }},
+		{"CPU total %", columnWidth, func(r *tableRow) string { return share(r.total, sum) }},
+		{"CPU total", columnWidth, func(r *tableRow) string { return duration(r.total) }},
+		{"CPU time avg", columnWidth, func(r *tableRow) string { return duration(r.total / r.count) }},
+	}
+	if t.opts.Memory {
+		columns = append(columns,
+			column{"CPU Mem", columnWidth, func(r *tableRow) string { return memory(r.mem) }},
+			column{"Self CPU Mem", columnWidth, func(r *tableRow) string { return memory(r.selfMem) }})
+	}
+	columns = append(columns, column{"# of Calls", columnWidth, func(r *tableRow) string { return strconv.FormatInt(r.count, 10) }})
+	if o.ByShape && t.opts.Shapes {
+		columns = append(columns, column{"Input Shapes", shapes, func(r *tableRow) string { return r.shapes[:min(len(r.shapes), shapes)] }})
+	}
+	if smallest > 0 {
+		unit, scale := flopsUnit(smallest)
+		columns = append(columns, column{"Total " + unit, columnWidth, func(r *tableRow) string {
+			if r.flops <= 0 {
+				return "--"
+			}
+			return fmt.Sprintf("%8.3f", float64(r.flops)*scale)
+		}})
+	}
+	return columns
+}
+
+// cut shortens a name to what its column takes.
+func cut(name string) string {
+	if len(name) < maxNameWidth-3 {
+		return name
+	}
+	return name[:maxNameWidth-3] + "..."
 }
 
 func flopsUnit(smallest int64) (string, float64) {

@@ -43,7 +43,7 @@ type Meta struct {
 // trace's own times count from: three of std::chrono's months.
 const quarter = 3 * 2629746
 
-// WriteTo writes the trace as JSON. The times in it are microseconds with three
+// WriteJSON writes the trace as JSON. The times in it are microseconds with three
 // decimals after baseTimeNanoseconds, and both together are Unix time.
 func (t *Trace) WriteJSON(dst io.Writer, m Meta) error {
 	id := make([]byte, 16)

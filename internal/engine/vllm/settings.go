@@ -3,6 +3,7 @@ package vllm
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -51,7 +52,7 @@ func settingsFor(r engine.SetupRequest) ([]setting, error) {
 	if limit > 0 {
 		settings = append(settings, setting{name: optionMax, variable: envMax, key: keyMax, value: limit, standard: 0, asked: true})
 	}
-	activities, err := vllmActivities(r.Record.Activities)
+	activities, err := vllmActivities(r.Record.Activities, strings.Contains(r.Version, "+cpu"))
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +62,9 @@ func settingsFor(r engine.SetupRequest) ([]setting, error) {
 	return settings, nil
 }
 
-// vllmActivities is nil where the activities are what the server records anyway.
-func vllmActivities(activities []string) ([]string, error) {
+// vllmActivities is nil where the activities are what the server records
+// anyway, as the CPU is by a build for CPUs.
+func vllmActivities(activities []string, cpuBuild bool) ([]string, error) {
 	var cpu, device bool
 	for _, a := range activities {
 		switch a {
@@ -75,7 +77,9 @@ func vllmActivities(activities []string) ([]string, error) {
 		}
 	}
 	switch {
-	case cpu == device:
+	case cpuBuild && device:
+		return nil, errors.New("record.activities: a vLLM for CPUs has no \"device\"")
+	case cpu == device, cpuBuild:
 		return nil, nil
 	case cpu:
 		return []string{"CPU"}, nil

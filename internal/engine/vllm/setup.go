@@ -152,6 +152,8 @@ func (w *writer) cannot(s setting) error {
 	switch {
 	case s.key == keyProfiler:
 		return nil // the environment's directory alone means torch
+	case s.key == keyStack && s.asked:
+		return nil // this version does nothing else, see below
 	case s.asked && ok:
 		return fmt.Errorf("%s = %s: this version cannot be told, vLLM can from %s on", s.name, s.text(argumentBools), since)
 	case s.asked:

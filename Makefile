@@ -1,0 +1,45 @@
+# What passes here lands. `make test` needs Go only; `make e2e` installs a real vLLM.
+
+GO        ?= go
+BIN       := bin/profjob
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TESTFLAGS ?=
+
+.PHONY: build
+build: ## one static binary: bin/profjob
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/profjob
+
+.PHONY: test
+test: ## vet, formatting, staticcheck, and all tests with the race detector
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -race $(TESTFLAGS) ./...
+
+.PHONY: e2e
+e2e: build ## job files against a real vLLM on CPU in three versions, the bounded part
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e/...
+
+.PHONY: e2e-full
+e2e-full: build ## the same and what is too long for every change; prints the table of docs/vllm.md
+	PROFJOB_E2E_FULL=1 $(GO) test -tags e2e -count=1 -timeout 170m -v ./e2e/...
+
+.PHONY: bench
+bench: ## benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+.PHONY: docs
+docs: ## rewrites the generated parts of docs/
+	$(GO) test ./spec ./cmd/profjob -run 'TestReference|TestCommandReference' -update
+
+.PHONY: help
+help:
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
