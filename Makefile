@@ -38,7 +38,7 @@ fuzz: ## each fuzz target for FUZZTIME
 
 .PHONY: docs
 docs: ## rewrites the generated parts of docs/
-	$(GO) test ./spec ./cmd/profjob -run 'TestReference|TestCommandReference' -update
+	$(GO) test ./cmd/profjob -run 'Reference$$' -update
 
 .PHONY: help
 help:

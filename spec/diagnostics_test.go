@@ -37,12 +37,14 @@ job "j" {
 }
 `
 	_, diags := LoadBytes(context.Background(), "job.hcl", []byte(text), testCatalog, Inputs{Vars: map[string]string{"u": "1"}})
+	job := strings.Index(text, "job \"j\"")
+	header := &hcl.Range{Filename: "job.hcl", Start: hcl.Pos{Line: 9, Column: 1, Byte: job}, End: hcl.Pos{Line: 9, Column: 8, Byte: job + 7}}
 	diags.Append(&hcl.Diagnostic{
 		Severity: hcl.DiagWarning,
 		Summary:  "Careful",
 		Detail:   "Something may be meant otherwise.",
-		Subject:  &hcl.Range{Filename: "job.hcl", Start: hcl.Pos{Line: 9, Column: 1, Byte: 142}, End: hcl.Pos{Line: 9, Column: 8, Byte: 149}},
-		Context:  &hcl.Range{Filename: "job.hcl", Start: hcl.Pos{Line: 9, Column: 1, Byte: 142}, End: hcl.Pos{Line: 9, Column: 8, Byte: 149}},
+		Subject:  header,
+		Context:  header,
 	}, &hcl.Diagnostic{
 		Severity: hcl.DiagError,
 		Summary:  "Elsewhere",
@@ -139,7 +141,8 @@ func TestNearest(t *testing.T) {
 		"concurency":             "concurrency",
 		"conc":                   "concurrency",
 		"Rate":                   "rate",
-		"raet":                   "rate",
+		"rte":                    "rate",
+		"toes":                   "",
 		"mox":                    "max",
 		"foo":                    "",
 		"xx":                     "",

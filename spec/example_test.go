@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,6 +200,13 @@ job "set" {
     }
   }
 }
+job "empty" {
+  for_each = toset([])
+  targets  = [target.vllm.a]
+  window {
+    tokens {}
+  }
+}
 job "none" {
   for_each = {}
   targets  = [target.vllm.a]
@@ -298,4 +306,18 @@ func write(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestParallel loads files side by side, for the race detector.
+func TestParallel(t *testing.T) {
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			_, diags := LoadFile(context.Background(), "testdata/decode.hcl", testCatalog, Inputs{Environ: []string{"TOKEN=hunter2"}})
+			if diags.HasErrors() {
+				t.Error(diags)
+			}
+		})
+	}
+	group.Wait()
 }

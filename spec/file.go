@@ -97,6 +97,10 @@ type loader struct {
 	// targetSecrets has the values of the secrets that a target refers to, by the target's address.
 	targetSecrets map[string]map[string]string
 
+	// secretDefaults are the defaults of sensitive variables: what goes wrong in
+	// one must not be told with its value.
+	secretDefaults map[hclsyntax.Expression]bool
+
 	// unknownAt is where a decoder met an unknown value first.
 	unknownAt *hcl.Range
 }
@@ -118,6 +122,7 @@ func newLoader(ctx context.Context, path string, catalog Catalog, in Inputs) *lo
 		decodedTargets: map[string]*Target{},
 		decodedLoads:   map[string]*Load{},
 		targetSecrets:  map[string]map[string]string{},
+		secretDefaults: map[hclsyntax.Expression]bool{},
 	}
 	l.sources = newSources(dir, l.report)
 	l.functions = l.makeFunctions()

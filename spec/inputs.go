@@ -148,11 +148,7 @@ func (l *loader) fileValue(v *variable, expr hclsyntax.Expression) cty.Value {
 }
 
 func (l *loader) variableNames() []string {
-	var names []string
-	for _, address := range l.variables.order {
-		names = append(names, strings.TrimPrefix(address, "var."))
-	}
-	return names
+	return withoutPrefix(l.variables.order, "var.")
 }
 
 // sensitiveNames are the variables whose values must not be shown.

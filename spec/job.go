@@ -149,10 +149,7 @@ func (l *loader) forEach(expr hclsyntax.Expression) ([]each, bool) {
 		l.report.errorAt(at, "Invalid for_each", "for_each must be a map or a set of strings, not null. An empty one, {}, makes no job.")
 		return nil, false
 	case t.IsListType() || t.IsTupleType():
-		instead := "toset(" + string(expr.Range().SliceBytes(l.sources.byName(at.Filename).text)) + ")"
-		if len(instead) > maxNameLength || strings.Contains(instead, "\n") {
-			instead = "toset(…)"
-		}
+		instead := l.asSet(expr, v)
 		l.report.suggestAt(at, instead, "Invalid for_each", "for_each must be a map or a set of strings, not a list, whose elements have no keys. Did you mean %s?", instead)
 		return nil, false
 	case t.IsMapType() || t.IsObjectType():
@@ -163,6 +160,19 @@ func (l *loader) forEach(expr hclsyntax.Expression) ([]each, bool) {
 		return nil, false
 	}
 	return l.instances(v, marks, at)
+}
+
+// asSet is how a list would be written as a set.
+func (l *loader) asSet(expr hclsyntax.Expression, v cty.Value) string {
+	src := l.sources.byName(expr.Range().Filename)
+	if src == nil || callsSensitive(expr) || isSensitive(v) {
+		return "toset(…)"
+	}
+	instead := "toset(" + string(expr.Range().SliceBytes(src.text)) + ")"
+	if len(instead) > maxNameLength || strings.Contains(instead, "\n") {
+		return "toset(…)"
+	}
+	return instead
 }
 
 func (l *loader) instances(v cty.Value, marks cty.ValueMarks, at hcl.Range) ([]each, bool) {

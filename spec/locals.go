@@ -25,7 +25,7 @@ func (l *loader) declareLocals(blocks []*hclsyntax.Block) {
 // maxLocalSize bounds a local's value, in bytes of strings and elements of
 // collections. Locals that each hold the one before twice would else fill the
 // memory after thirty lines.
-const maxLocalSize = 8 << 20
+const maxLocalSize = 4 << 20
 
 func (l *loader) evaluateLocal(attr *hclsyntax.Attribute) cty.Value {
 	v := l.general().evaluate(attr.Expr)

@@ -92,11 +92,16 @@ func leadingNames(traversal hcl.Traversal, n int) []string {
 }
 
 func noSuchThing(at hcl.Range, address string, declared []string) *hcl.Diagnostic {
-	root, _, _ := strings.Cut(address, ".")
+	root, name, _ := strings.Cut(address, ".")
 	kind := map[string]string{"var": "variable", "local": "local value", "target": "target", "load": "load"}[root]
-	sentence, instead := didYouMean(address, declared)
-	if sentence == "" && len(declared) == 0 {
+	sentence, instead := "", ""
+	if near := nearest(name, withoutPrefix(declared, root+".")); near != "" {
+		instead = root + "." + near
+		sentence = fmt.Sprintf(" Did you mean %q?", instead)
+	} else if len(declared) == 0 {
 		sentence = fmt.Sprintf(" The file declares no %s.", kind)
+	} else if len(declared) <= mostListed {
+		sentence = " There is: " + quotedList(declared) + "."
 	}
 	diag := &hcl.Diagnostic{
 		Severity: hcl.DiagError,
@@ -108,6 +113,14 @@ func noSuchThing(at hcl.Range, address string, declared []string) *hcl.Diagnosti
 		diag.Extra = suggestion(instead)
 	}
 	return diag
+}
+
+func withoutPrefix(list []string, prefix string) []string {
+	short := make([]string, len(list))
+	for i, s := range list {
+		short[i] = strings.TrimPrefix(s, prefix)
+	}
+	return short
 }
 
 // node is something that refers to others and can be referred to.

@@ -12,40 +12,41 @@ import (
 // may hold and what holds where nothing is written; [WriteReference] makes the
 // documentation of it. Neither can differ from the other.
 type Block struct {
-	Name string
+	Name string `json:"name,omitempty"`
 	// Labels are what stands between the block's type and its brace.
-	Labels []string
+	Labels []string `json:"labels,omitempty"`
 	// Many is true where the block may be written more than once.
-	Many bool
+	Many bool `json:"many,omitempty"`
 	// Required is true where the block must be written.
-	Required bool
+	Required bool `json:"required,omitempty"`
 	// Reserved is true for a part of the language that this version knows but cannot do.
-	Reserved bool
+	Reserved bool `json:"reserved,omitempty"`
 	// ExactlyOne names attributes and blocks of which exactly one must be written.
-	ExactlyOne []string
-	Doc        string
-	Arguments  []Argument
-	Blocks     []*Block
+	ExactlyOne []string   `json:"exactly_one,omitempty"`
+	Doc        string     `json:"doc"`
+	Arguments  []Argument `json:"arguments,omitempty"`
+	Blocks     []*Block   `json:"blocks,omitempty"`
 }
 
 // Argument describes one attribute of a block.
 type Argument struct {
-	Name string
-	Type ArgumentType
+	Name string       `json:"name"`
+	Type ArgumentType `json:"type"`
 	// Required is true where the attribute must be written.
-	Required bool
+	Required bool `json:"required,omitempty"`
 	// Default is what holds where the attribute is not written, in the form in
 	// which it would be written, strings without quotes; empty: nothing.
-	Default string
+	Default string `json:"default,omitempty"`
 	// Min and Max bound numbers, durations (in nanoseconds) and sizes; Max 0: no bound.
-	Min, Max float64
+	Min float64 `json:"min,omitempty"`
+	Max float64 `json:"max,omitempty"`
 	// OneOf lists the strings that are allowed; empty: any.
-	OneOf []string
+	OneOf []string `json:"one_of,omitempty"`
 	// Sensitive is true where a sensitive value may be used.
-	Sensitive bool
+	Sensitive bool `json:"sensitive,omitempty"`
 	// Reserved is as in Block.
-	Reserved bool
-	Doc      string
+	Reserved bool   `json:"reserved,omitempty"`
+	Doc      string `json:"doc"`
 
 	// engine is set for the attributes that an engine brings.
 	engine *Attribute

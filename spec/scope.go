@@ -187,5 +187,5 @@ func rootValue(root string, byAddress map[string]cty.Value) cty.Value {
 // sensitive. It looks at the whole expression: inside of a for expression the
 // elements of a sensitive list no longer say that they are.
 func (s *scope) usesSensitive(expr hclsyntax.Expression, values map[string]cty.Value) bool {
-	return callsSensitive(expr) || slices.ContainsFunc(slices.Collect(maps.Values(values)), isSensitive)
+	return s.secretDefaults[expr] || callsSensitive(expr) || slices.ContainsFunc(slices.Collect(maps.Values(values)), isSensitive)
 }

@@ -14,9 +14,6 @@ type Secret struct {
 	Ref   string `json:"secret,omitempty"`
 }
 
-// IsZero says whether nothing was written.
-func (s Secret) IsZero() bool { return s == Secret{} }
-
 // sensitiveMark is on every value that must not be shown, and on all that was
 // made of one.
 type sensitiveMark struct{}

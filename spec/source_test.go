@@ -159,12 +159,12 @@ func TestBadFiles(t *testing.T) {
 		"quote.hcl":     {"locals {\n  a = \"b\n}\nlocals {\n  c = 1\n}\n", "quote.hcl:2,9-3,1: Invalid multi-line string"},
 		"brace.hcl":     {"locals {\n", "brace.hcl:1,8-9: Unclosed configuration block"},
 		"empty.hcl":     {"\n", "empty.hcl:1,1-1: No job"},
-		"parens.hcl":    {"locals {\n a = " + strings.Repeat("(", 1<<20), "parens.hcl:2,"},
-		"chain.hcl":     {"locals {\n a = 1" + strings.Repeat("+1", 1<<20) + "\n}\n", "chain.hcl:2,"},
+		"parens.hcl":    {"locals {\n a = " + strings.Repeat("(", 1<<16), "parens.hcl:2,"},
+		"chain.hcl":     {"locals {\n a = 1" + strings.Repeat("+1", 1<<16) + "\n}\n", "chain.hcl:2,"},
 		"ternary.hcl":   {"locals {\n a = " + strings.Repeat("true ? 1 : ", 1<<16) + "2\n}\n", "ternary.hcl:2,"},
 		"index.hcl":     {"locals {\n a = x" + strings.Repeat("[y]", 1<<16) + "\n}\n", "index.hcl:2,"},
 		"templates.hcl": {"locals {\n a = \"" + strings.Repeat("%{ if true }", 1<<16) + "\"\n}\n", "templates.hcl:2,"},
-		"blocks.hcl":    {strings.Repeat("a {\n", 1<<16), "blocks.hcl:201,3-4: Expression too complex"},
+		"blocks.hcl":    {strings.Repeat("a {\n", 1<<14), "blocks.hcl:201,3-4: Expression too complex"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(dir)
@@ -190,7 +190,7 @@ func TestBadFiles(t *testing.T) {
 func TestLongChain(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("locals {\n  n0 = 1\n")
-	const n = 20_000
+	const n = 10_000
 	for i := 1; i < n; i++ {
 		text.WriteString("  n" + itoa(i) + " = local.n" + itoa(i-1) + "\n")
 	}
@@ -211,7 +211,7 @@ func TestTooLarge(t *testing.T) {
 			}
 			text.WriteString("}\n")
 			_, diags := LoadBytes(context.Background(), "job.hcl", []byte(text.String()), testCatalog, Inputs{})
-			if !strings.Contains(diags.Error(), "is larger than 8MiB") {
+			if !strings.Contains(diags.Error(), "is larger than 4MiB") {
 				t.Error(diags)
 			}
 		})

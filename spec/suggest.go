@@ -16,7 +16,7 @@ func nearest(given string, candidates []string) string {
 	}
 	limit := 3
 	switch n := len(given); {
-	case n < 4:
+	case n < 5:
 		limit = 1
 	case n < 9:
 		limit = 2
@@ -38,13 +38,16 @@ func nearest(given string, candidates []string) string {
 	return best
 }
 
+// mostListed is how many names a sentence may list.
+const mostListed = 12
+
 // didYouMean is a sentence about the nearest candidate, with a space before it;
 // without one, about what there is, if that is not too much to say.
 func didYouMean(given string, candidates []string) (sentence, instead string) {
 	if near := nearest(given, candidates); near != "" {
 		return fmt.Sprintf(" Did you mean %q?", near), near
 	}
-	if len(candidates) == 0 || len(candidates) > 12 {
+	if len(candidates) == 0 || len(candidates) > mostListed {
 		return "", ""
 	}
 	return " There is: " + quotedList(candidates) + ".", ""

@@ -69,6 +69,7 @@ func (l *loader) redactDefault(block *hclsyntax.Block) {
 	if v, diags := flag.Expr.Value(nil); !diags.HasErrors() && v.RawEquals(cty.False) {
 		return
 	}
+	l.secretDefaults[fallback.Expr] = true
 	l.sources.redactLiterals(fallback.Expr)
 }
 
@@ -169,6 +170,9 @@ func (l *loader) validateVariables(values map[string]assigned) {
 	var refused []string
 	for _, address := range l.variables.order {
 		v := l.variables.byName[address].item
+		if !plain(values[v.name].value).IsKnown() {
+			continue
+		}
 		for _, validation := range v.validations {
 			if !l.validate(v, values[v.name], validation) {
 				refused = append(refused, address)

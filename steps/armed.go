@@ -16,8 +16,9 @@ import (
 // An endpoint is in it from before the start is sent until a stop was answered,
 // or until an answer proves that nothing of ours was started.
 type armed struct {
-	mu  sync.Mutex
-	all map[string]server
+	mu      sync.Mutex
+	all     map[string]server
+	written map[string]bool // targets whose complete traces prove that recording has ended
 }
 
 func (a *armed) add(s server) {
@@ -27,6 +28,24 @@ func (a *armed) add(s server) {
 		a.all = map[string]server{}
 	}
 	a.all[s.Endpoint] = s
+	delete(a.written, s.Target.Name)
+}
+
+// wrote notes that the complete traces of a target are there: its profilers have
+// written them, and so have ended, whatever became of the answers to their stops.
+func (a *armed) wrote(t Target) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.written == nil {
+		a.written = map[string]bool{}
+	}
+	a.written[t.Name] = true
+}
+
+func (a *armed) hasWritten(t Target) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.written[t.Name]
 }
 
 func (a *armed) remove(s server) {
@@ -115,8 +134,22 @@ func (r *Run) stopArmed(ctx context.Context) error {
 	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
 	for i, s := range servers {
-		wg.Go(func() { errs[i] = r.stop(ctx, s) })
+		wg.Go(func() { errs[i] = r.stopOwed(ctx, s) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// stopOwed is the last stop that is sent to an endpoint. Where it is not answered
+// either, only a complete trace can tell that the profiler is off.
+func (r *Run) stopOwed(ctx context.Context, s server) error {
+	err := r.stop(ctx, s)
+	switch {
+	case err == nil:
+		return nil
+	case r.armed.hasWritten(s.Target):
+		r.armed.remove(s)
+		return r.warn("%s: %v; its trace is complete, so its profiler is off", s.Target.Name, err)
+	}
+	return finalServerFailure("%s: its profiler may still be on (`profjob stop` stops it by hand): %w", s.Target.Name, err)
 }

@@ -106,6 +106,7 @@ func (c *Collect) target(ctx context.Context, run *Run, t Target, window WindowR
 		}
 		files := have.files()
 		if whole && count(files, archive.KindTrace) >= need {
+			run.armed.wrote(t)
 			return files, c.deleteRemote(ctx, run, t, have)
 		}
 		if proven && run.Clock.Now().After(deadline) {

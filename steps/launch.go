@@ -150,8 +150,10 @@ func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (Launched, Lau
 			return s, LaunchSpec{}, finalServerFailure("%w", err)
 		}
 	}
+	// What is inherited counts as set: an outer VLLM_TORCH_PROFILER_DIR must not pass unseen.
+	whole := inherited(os.Environ(), env)
 	setup, err := t.kind().Setup(engine.SetupRequest{Version: s.Version, TraceDir: s.TraceDir, Record: l.Record,
-		Options: t.Options, Command: command, Env: env})
+		Options: t.Options, Command: command, Env: whole})
 	if err != nil {
 		return s, LaunchSpec{}, finalServerFailure("%w", err)
 	}
@@ -188,6 +190,17 @@ func (l *Launch) traceDir(run *Run, t Target) (string, error) {
 		return "", finalIncomplete("trace_dir: %w", err)
 	}
 	return dir, nil
+}
+
+// inherited gives the environment that a server gets without anything for its profiler.
+func inherited(own []string, user map[string]string) map[string]string {
+	all := make(map[string]string, len(own)+len(user))
+	for _, assignment := range own {
+		name, value, _ := strings.Cut(assignment, "=")
+		all[name] = value
+	}
+	maps.Copy(all, user)
+	return all
 }
 
 // environment puts the profiler's variables and then the job file's over profjob's own.

@@ -83,7 +83,8 @@ func startProcess(ts *testscript.TestScript, launch func(*exec.Cmd) error, name,
 // variables: what is needed of it is asked for by name.
 func environOf(ts *testscript.TestScript) []string {
 	env := []string{"PWD=" + ts.MkAbs(".")}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "PROFJOB_STATE_DIR", "NO_COLOR", "PROFJOB_VAR_token", "GOCOVERDIR", "GORACE"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "PROFJOB_STATE_DIR", "NO_COLOR", "GOCOVERDIR", "GORACE",
+		"PROFJOB_VAR_endpoint", "PROFJOB_VAR_trace_dir", "PROFJOB_VAR_token"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}

@@ -98,7 +98,7 @@ func walk(ts *testscript.TestScript, dir string, file func(path string)) {
 }
 
 // cmdJSON checks values in a JSON file, or in stdout: json FILE PATH=VALUE… or
-// PATH~REGEXP. A path has keys, indexes, # for a length, * for all elements as a
+// PATH~REGEXP. A path has keys, indexes, len for a length, * for all elements as a
 // list, and "." alone for the whole; a value is text, or JSON as it is written.
 func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, neg, false, len(args) >= 2, "json FILE PATH=VALUE|PATH~REGEXP …")
@@ -132,7 +132,7 @@ func lookup(v any, path string) (any, error) {
 	key, rest, _ := strings.Cut(path, ".")
 	switch v := v.(type) {
 	case map[string]any:
-		if key == "#" {
+		if key == "len" {
 			return len(v), nil
 		}
 		inner, ok := v[key]
@@ -148,7 +148,7 @@ func lookup(v any, path string) (any, error) {
 
 func lookupIn(list []any, key, rest string) (any, error) {
 	switch key {
-	case "#":
+	case "len":
 		return len(list), nil
 	case "*":
 		all := []any{}

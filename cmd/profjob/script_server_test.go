@@ -48,7 +48,9 @@ func cmdStranger(ts *testscript.TestScript, neg bool, args []string) {
 			w.Header().Set("Server", "plain/1.0")
 			_, _ = io.WriteString(w, "<html><body>It works!</body></html>")
 		},
-		"json":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"version": ["not", "a", "version"]}`) },
+		"json": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"version": ["not", "a", "version"]}`)
+		},
 		"empty": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"mute": func(w http.ResponseWriter, _ *http.Request) {
 			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {

@@ -9,7 +9,6 @@ exchanges.json: [{"server", "note", "request": {"method", "path", "body"}, "stat
 order they were made. Bodies are the raw text; "body": null in a request means none was sent. "server" is one of
 "profiler", "plain" (no profiler, no dev mode) and "options".
 """
-import concurrent.futures
 import gzip
 import http.client
 import json
@@ -63,29 +62,50 @@ class Server:
         body = {"model": "tiny", "prompt": list(prompt), "max_tokens": tokens, "ignore_eos": True, **more}
         return self.ask("POST", "/v1/completions", json.dumps(body))
 
-    def load(self, pool, requests=6, tokens=600):
-        return [pool.submit(self.complete, tokens, range(5, 15 + i)) for i in range(requests)]
+    def load(self, requests=6, tokens=600):
+        """Requests that run while the caller does something else: sockets, to drain or to close."""
+        sockets = []
+        for i in range(requests):
+            body = json.dumps({"model": "tiny", "prompt": list(range(5, 15 + i)), "max_tokens": tokens, "ignore_eos": True})
+            sockets.append(socket.create_connection(("127.0.0.1", self.port)))
+            sockets[-1].sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                                f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        return sockets
+
+    @staticmethod
+    def drain(sockets):
+        for s in sockets:
+            while s.recv(65536):
+                pass
+            s.close()
 
     def files(self):
         return sorted(p.relative_to(self.traces).as_posix() for p in self.traces.rglob("*") if p.is_file()) if self.traces.exists() else []
 
-    def terminate(self, when):
-        """SIGTERM to the server's own pid only, as a supervisor sends it; again after 40 s."""
+    def terminate(self, when, load=()):
+        """SIGTERM to the server's own pid only, as a supervisor sends it. After 10 s the clients hang up, after 30 more
+        a second SIGTERM, after 20 more SIGKILL."""
         before, mark, began, code = self.files(), self.log.stat().st_size, time.monotonic(), None
-        for patience in 40, 20:
-            self.process.terminate()
+        self.process.terminate()
+        for patience, then in (10, "clients hang up"), (30, "second SIGTERM"), (20, "SIGKILL"):
             try:
                 code = self.process.wait(patience)
                 break
             except subprocess.TimeoutExpired:
-                print(f"{self.name}: SIGTERM {when}: still there after {patience} s", flush=True)
+                print(f"{self.name}: SIGTERM {when}: still there after {time.monotonic() - began:.0f} s; now: {then}", flush=True)
+            if then == "clients hang up":
+                for s in load:
+                    s.close()
+            elif then == "second SIGTERM":
+                self.process.terminate()
         took = time.monotonic() - began
-        time.sleep(3)  # what children still write
+        time.sleep(2)  # what children still write
         left = subprocess.run(["ps", "-o", "pid=,args=", "-g", str(self.process.pid)], capture_output=True, text=True).stdout
         print(f"{self.name}: SIGTERM {when}: exit code {code} after {took:.1f} s; new files {[f for f in self.files() if f not in before]}; "
               f"processes left: {left.strip() or 'none'}; log since:", flush=True)
         since = re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_bytes()[mark:].decode(errors="replace"))
-        print("    " + "\n    ".join(line[:240] for line in since.splitlines()[-45:]), flush=True)
+        lines = [line for line in since.splitlines() if not re.search(r"  \d|  --|---", line)]  # but for tables of operators
+        print("    " + "\n    ".join(line[:240] for line in lines[-30:]), flush=True)
         self.kill()
 
     def kill(self):
@@ -134,102 +154,99 @@ def main():
         return [f for f in server.files() if f not in known]
 
     try:
-        with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            # 1. dev mode, profiler, options off
-            s = start("profiler", {"VLLM_SERVER_DEV_MODE": "1"})
-            for path, file in (("/version", "version.json"), ("/v1/models", "models.json"), ("/health", "health.txt"), ("/openapi.json", "openapi.json"),
-                               ("/server_info?config_format=json", "server_info.json")):
-                got = s.ask("GET", path)
-                exchanges.append({"note": "dev mode on" if "info" in path else "", **got, "body": "", "bodyFile": file})
-                (out / file).write_text(got["body"])
-                print(f"  {path} -> {got['status']} in {got['ms']} ms, {len(got['body'])} characters", flush=True)
-            record(s, "stop, nothing ever started", "POST", "/stop_profile")
-            record(s, "first start, idle server", "POST", "/start_profile")
-            record(s, "start while active", "POST", "/start_profile")
-            s.complete()
-            record(s, "stop after 4 tokens", "POST", "/stop_profile")
-            print("  files:", s.files())
-            record(s, "stop while not active", "POST", "/stop_profile")
-            record(s, "second start", "POST", "/start_profile")
-            record(s, "stop without a step in between", "POST", "/stop_profile")
-            print("  files:", s.files())
-            work = s.load(pool)
-            time.sleep(1)
-            record(s, "start under load", "POST", "/start_profile", "{}")
-            (out / "metrics.txt").write_text(s.ask("GET", "/metrics")["body"])
-            time.sleep(0.5)
-            record(s, "stop under load", "POST", "/stop_profile")
-            print("  load:", [w.result()["status"] for w in work])
-            known = s.files()
-            body = '{"max_iterations":3,"delay_iterations":1,"profile_prefix":"job-1"}'
-            record(s, "start with bounds and a prefix" + ("" if per_request else " (ignored)"), "POST", "/start_profile", body)
-            s.complete(12)
-            new = wait_files(s, known, 6)
-            print("  files after bounds were passed, before any stop:", new)
-            record(s, "start after the bound was passed", "POST", "/start_profile", body)
-            record(s, "stop after the bound was passed", "POST", "/stop_profile")
-            record(s, "second stop after the bound was passed", "POST", "/stop_profile")
-            print("  files after stop:", [f for f in s.files() if f not in known])
-            for bad in ('{"max_iterations":-1}', '{"delay_iterations":-1}', '{"max_iterations":"3"}', '{"max_iterations":2.5}', '{"max_iterations":true}',
-                        '{"profile_prefix":"../up"}', '{"profile_prefix":""}', '{"profile_prefix":7}', "[]", '"text"', "null", "not json", "",
-                        '{"num_steps":3}', '{"max_iterations":0}'):
-                if record(s, "body", "POST", "/start_profile", bad) == 200:
-                    record(s, "stop after the body before", "POST", "/stop_profile")
-            record(s, "wrong method", "GET", "/start_profile")
-            record(s, "unknown model", "POST", "/v1/completions", '{"model":"other","prompt":[5,6,7],"max_tokens":2}')
-            record(s, "more tokens than the model takes", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,6,7],"max_tokens":4096}')
-            record(s, "token id outside the vocabulary", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,600],"max_tokens":2}')
-            record(s, "completion", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,6,7],"max_tokens":4,"ignore_eos":true,"temperature":0}')
-            stream = '"max_tokens":6,"ignore_eos":true,"temperature":0,"stream":true,"stream_options":{"include_usage":true}}'
-            record(s, "stream", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,6,7],' + stream, "completion-stream.txt")
-            record(s, "stream", "POST", "/v1/chat/completions", '{"model":"tiny","messages":[{"role":"user","content":"hi"}],' + stream, "chat-stream.txt")
-            (out / "files.txt").write_text("".join(f + "\n" for f in s.files()))
-            work = s.load(pool, tokens=1900)
-            time.sleep(0.5)
-            record(s, "start before SIGTERM", "POST", "/start_profile")
-            time.sleep(0.3)
-            s.terminate("while recording under load")
-            print("  load:", [w.result()["status"] if not w.exception() else repr(w.exception()) for w in work])
+        # 1. dev mode, profiler, options off
+        s = start("profiler", {"VLLM_SERVER_DEV_MODE": "1"})
+        for path, file in (("/version", "version.json"), ("/v1/models", "models.json"), ("/health", "health.txt"), ("/openapi.json", "openapi.json"),
+                           ("/server_info?config_format=json", "server_info.json")):
+            got = s.ask("GET", path)
+            exchanges.append({"note": "dev mode on" if "info" in path else "", **got, "body": "", "bodyFile": file})
+            (out / file).write_text(got["body"])
+            print(f"  {path} -> {got['status']} in {got['ms']} ms, {len(got['body'])} characters", flush=True)
+        record(s, "stop, nothing ever started", "POST", "/stop_profile")
+        record(s, "first start, idle server", "POST", "/start_profile")
+        record(s, "start while active", "POST", "/start_profile")
+        s.complete()
+        record(s, "stop after 4 tokens", "POST", "/stop_profile")
+        print("  files:", s.files())
+        record(s, "stop while not active", "POST", "/stop_profile")
+        record(s, "second start", "POST", "/start_profile")
+        record(s, "stop without a step in between", "POST", "/stop_profile")
+        print("  files:", s.files())
+        work = s.load()
+        time.sleep(1)
+        record(s, "start under load", "POST", "/start_profile", "{}")
+        (out / "metrics.txt").write_text(s.ask("GET", "/metrics")["body"])
+        time.sleep(0.5)
+        record(s, "stop under load", "POST", "/stop_profile")
+        s.drain(work)
+        known = s.files()
+        body = '{"max_iterations":3,"delay_iterations":1,"profile_prefix":"job-1"}'
+        record(s, "start with bounds and a prefix" + ("" if per_request else " (ignored)"), "POST", "/start_profile", body)
+        s.complete(12)
+        new = wait_files(s, known, 6)
+        print("  files after bounds were passed, before any stop:", new)
+        record(s, "start after the bound was passed", "POST", "/start_profile", body)
+        record(s, "stop after the bound was passed", "POST", "/stop_profile")
+        record(s, "second stop after the bound was passed", "POST", "/stop_profile")
+        print("  files after stop:", [f for f in s.files() if f not in known])
+        for bad in ('{"max_iterations":-1}', '{"delay_iterations":-1}', '{"max_iterations":"3"}', '{"max_iterations":2.5}', '{"max_iterations":true}',
+                    '{"profile_prefix":"../up"}', '{"profile_prefix":""}', '{"profile_prefix":7}', "[]", '"text"', "null", "not json", "",
+                    '{"num_steps":3}', '{"max_iterations":0}'):
+            if record(s, "body", "POST", "/start_profile", bad) == 200:
+                record(s, "stop after the body before", "POST", "/stop_profile")
+        record(s, "wrong method", "GET", "/start_profile")
+        record(s, "unknown model", "POST", "/v1/completions", '{"model":"other","prompt":[5,6,7],"max_tokens":2}')
+        record(s, "more tokens than the model takes", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,6,7],"max_tokens":4096}')
+        record(s, "token id outside the vocabulary", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,600],"max_tokens":2}')
+        record(s, "completion", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,6,7],"max_tokens":4,"ignore_eos":true,"temperature":0}')
+        stream = '"max_tokens":6,"ignore_eos":true,"temperature":0,"stream":true,"stream_options":{"include_usage":true}}'
+        record(s, "stream", "POST", "/v1/completions", '{"model":"tiny","prompt":[5,6,7],' + stream, "completion-stream.txt")
+        record(s, "stream", "POST", "/v1/chat/completions", '{"model":"tiny","messages":[{"role":"user","content":"hi"}],' + stream, "chat-stream.txt")
+        (out / "files.txt").write_text("".join(f + "\n" for f in s.files()))
+        work = s.load(tokens=1900)
+        time.sleep(0.5)
+        record(s, "start before SIGTERM", "POST", "/start_profile")
+        time.sleep(0.3)
+        s.terminate("while recording under load", work)
 
-            # 2. nothing configured
-            s = start("plain", {"NO_PROFILER": "1", "VLLM_SERVER_DEV_MODE": "0"})
-            record(s, "no profiler configured", "POST", "/start_profile")
-            record(s, "no profiler configured", "POST", "/stop_profile")
-            record(s, "dev mode off", "GET", "/server_info?config_format=json")
-            (out / "openapi-noprofiler.json").write_text(s.ask("GET", "/openapi.json")["body"])
-            work = s.load(pool, tokens=1900)
-            time.sleep(2)
-            s.terminate("under load, no profiler")
-            print("  load:", [w.result()["status"] if not w.exception() else repr(w.exception()) for w in work])
+        # 2. nothing configured
+        s = start("plain", {"NO_PROFILER": "1", "VLLM_SERVER_DEV_MODE": "0"})
+        record(s, "no profiler configured", "POST", "/start_profile")
+        record(s, "no profiler configured", "POST", "/stop_profile")
+        record(s, "dev mode off", "GET", "/server_info?config_format=json")
+        (out / "openapi-noprofiler.json").write_text(s.ask("GET", "/openapi.json")["body"])
+        work = s.load(tokens=1900)
+        time.sleep(2)
+        s.terminate("under load, no profiler", work)
 
-            # 3. every record option, with bounds: 1 and 3, at launch where launch knows them and a request does not.
-            # With stacks an idle engine of 0.32.0 records some 300,000 events a second: no waiting without a bound.
-            env = {"SHAPES": "1", "MEMORY": "1", "STACK": "1", "FLOPS": "1", "VLLM_SERVER_DEV_MODE": "1"}
-            at_launch = not per_request and tuple(map(int, version.split("."))) >= (0, 12)
-            if at_launch:
-                env.update(VLLM_PROFILER_DELAY_ITERS="1", VLLM_PROFILER_MAX_ITERS="3")
-            s = start("options", env)
-            got = s.ask("GET", "/server_info?config_format=json")
-            print("  server_info:", got["status"], find(json.loads(got["body"]), re.compile("profil", re.I)) if got["status"] == 200 else got["body"][:200])
-            record(s, "first start, all record options" + (", bounds 1 and 3 at launch" if at_launch else ""), "POST", "/start_profile",
-                   '{"max_iterations":3,"delay_iterations":1}' if per_request else None)
+        # 3. every record option, with bounds: 1 and 3, at launch where launch knows them and a request does not.
+        # With stacks an idle engine of 0.32.0 records some 300,000 events a second: no waiting without a bound.
+        env = {"SHAPES": "1", "MEMORY": "1", "STACK": "1", "FLOPS": "1", "VLLM_SERVER_DEV_MODE": "1"}
+        at_launch = not per_request and tuple(map(int, version.split("."))) >= (0, 12)
+        if at_launch:
+            env.update(VLLM_PROFILER_DELAY_ITERS="1", VLLM_PROFILER_MAX_ITERS="3")
+        s = start("options", env)
+        got = s.ask("GET", "/server_info?config_format=json")
+        print("  server_info:", got["status"], find(json.loads(got["body"]), re.compile("profil", re.I)) if got["status"] == 200 else got["body"][:200])
+        record(s, "first start, all record options" + (", bounds 1 and 3 at launch" if at_launch else ""), "POST", "/start_profile",
+               '{"max_iterations":3,"delay_iterations":1}' if per_request else None)
+        s.complete(12)
+        if at_launch or per_request:
+            new = wait_files(s, [], 6)
+            print("  files before any stop:", new)
+        if at_launch:
+            record(s, "start after the bound was passed", "POST", "/start_profile")
             s.complete(12)
-            if at_launch or per_request:
-                new = wait_files(s, [], 6)
-                print("  files before any stop:", new)
-            if at_launch:
-                record(s, "start after the bound was passed", "POST", "/start_profile")
-                s.complete(12)
-                print("  new files before any stop:", wait_files(s, new, 6))
-            record(s, "stop", "POST", "/stop_profile")
-            record(s, "second stop", "POST", "/stop_profile")
-            print("  files after stop:", s.files())
-            for f in s.files():
-                if f.endswith(".gz"):
-                    print("  ", f, *trace_keys(s.traces / f))
-            record(s, "start before SIGTERM", "POST", "/start_profile")
-            s.complete(2)
-            s.terminate("while recording, idle, all options")
+            print("  new files before any stop:", wait_files(s, new, 6))
+        record(s, "stop", "POST", "/stop_profile")
+        record(s, "second stop", "POST", "/stop_profile")
+        print("  files after stop:", s.files())
+        for f in s.files():
+            if f.endswith(".gz"):
+                print("  ", f, *trace_keys(s.traces / f))
+        record(s, "start before SIGTERM", "POST", "/start_profile")
+        s.complete(2)
+        s.terminate("while recording, idle, all options")
     finally:
         for s in servers:
             s.kill()

@@ -130,7 +130,7 @@ func (w *writer) writeArguments(settings []setting) error {
 	if len(missing) == 0 || w.user.whole {
 		return nil
 	}
-	if err := w.checkShell(); err != nil {
+	if ok, err := w.appendable(); !ok {
 		return err
 	}
 	if w.user.values == nil {
@@ -239,31 +239,32 @@ func (w *writer) noteIgnoredEnvironment() {
 	}
 }
 
-// checkShell: what is appended to `sh -c SCRIPT` reaches the server only if the
-// script passes its arguments on.
-func (w *writer) checkShell() error {
-	if len(w.request.Command) < 3 {
-		return nil
-	}
-	shell := filepath.Base(w.request.Command[0])
-	if !slices.Contains([]string{"sh", "bash", "dash", "zsh", "ksh"}, shell) {
-		return nil
-	}
-	i := slices.IndexFunc(w.request.Command, func(a string) bool {
-		return len(a) > 1 && a[0] == '-' && a[1] != '-' && strings.HasSuffix(a, "c")
-	})
-	if i < 0 || i+1 == len(w.request.Command) {
-		return nil
-	}
-	script := w.request.Command[i+1]
+// appendable tells whether arguments at the end of the command reach the
+// server: those after `sh -c SCRIPT` do only if the script passes them on.
+func (w *writer) appendable() (bool, error) {
+	script, ok := shellScript(w.request.Command)
 	switch {
+	case !ok, strings.Contains(script, "$@"), strings.Contains(script, "$*"):
+		return true, nil
 	case strings.Contains(script, configFlag):
 		w.note("launch.command runs a script that has %s: it was not looked at", configFlag)
-		return nil
-	case strings.Contains(script, "$@"), strings.Contains(script, "$*"):
-		return nil
+		return false, nil
 	}
-	return fmt.Errorf("launch.command runs a script with %s -c: end its command with \"$@\" and the list with one more word, or write the command without a shell, since %s has to be appended", shell, configFlag)
+	return false, fmt.Errorf("launch.command runs a script with %s -c: end its command with \"$@\" and the list with one more word, or write the command without a shell, since %s has to be appended", filepath.Base(w.request.Command[0]), configFlag)
+}
+
+// shellScript is the SCRIPT of a command like `bash -c SCRIPT`.
+func shellScript(command []string) (string, bool) {
+	if len(command) == 0 || !slices.Contains([]string{"sh", "bash", "dash", "zsh", "ksh"}, filepath.Base(command[0])) {
+		return "", false
+	}
+	i := slices.IndexFunc(command, func(a string) bool {
+		return len(a) > 1 && a[0] == '-' && a[1] != '-' && strings.HasSuffix(a, "c")
+	})
+	if i < 0 || i+1 == len(command) {
+		return "", false
+	}
+	return command[i+1], true
 }
 
 func (w *writer) note(format string, args ...any) {

@@ -23,7 +23,8 @@ type startBody struct {
 // last Probe said that it takes them; if there was none, one is made first. Up
 // to 0.31 a server that is already recording answers a start as if it had begun
 // it, so that ErrBusy is never told; from 0.32.0 on it is, unless the server has
-// several API server processes (vllm/v1/engine/async_llm.py).
+// several API server processes (vllm/v1/engine/async_llm.py). It is told of a
+// recording that has ended by its own bound too, until a stop.
 func (c *Client) Start(ctx context.Context, w engine.StartOptions) error {
 	body, err := c.startBody(ctx, w)
 	if err != nil {

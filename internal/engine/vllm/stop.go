@@ -13,10 +13,10 @@ import (
 // written.
 //
 // What it answers when nothing was recording depends on the version: 0.32.0
-// says 200; 0.11.0, 0.13.0 and 0.15.1 say 500 "Internal Server Error", as they
-// do for a stop that failed, so that the two cannot be told apart and the error
-// is a *engine.StatusError that stands for nothing. 0.15.1 says 200 after a
-// recording that ended by itself, once. A server without the route, which was
+// says 200; 0.11.0, 0.13.0 and 0.15.1 say 500 with "Internal Server Error" or
+// without a word, as they do for a stop that failed, so that the two cannot be
+// told apart and the error is a *engine.StatusError that stands for nothing.
+// 0.15.1 says 200 after a recording that ended by itself, once. A server without the route, which was
 // launched without its profiler, cannot have recorded: engine.NotRecording is
 // true of that.
 func (c *Client) Stop(ctx context.Context) error {
