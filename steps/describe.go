@@ -1,9 +1,12 @@
 package steps
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Describe says for people what a plan step will do.
@@ -14,7 +17,7 @@ func Describe(s Step) string {
 	case *Probe:
 		return "ask " + names(s.Targets) + " what it is; " + strings.Join(s.Strategies, " or ")
 	case *Preflight:
-		return fmt.Sprintf("at least %d bytes free where traces are written and kept", s.MinFreeDisk)
+		return fmt.Sprintf("at least %s free where traces are written and kept", humanize.IBytes(uint64(s.MinFreeDisk)))
 	case *Warmup:
 		return describeWarmup(s)
 	case *Window:
@@ -28,7 +31,7 @@ func Describe(s Step) string {
 	case *Seal:
 		return "hash every file, write the manifest, rename"
 	case *Store:
-		return "keep as " + s.Format + " in " + s.Path
+		return "keep as " + s.Format + " in " + cmp.Or(s.Path, "./runs of the working directory")
 	}
 	return s.Kind()
 }

@@ -35,6 +35,9 @@ type WarmupResult struct {
 
 // Summary tells requests and time.
 func (r WarmupResult) Summary() string {
+	if r.Running < 0 {
+		return fmt.Sprintf("%d requests completed", r.Completed)
+	}
 	return fmt.Sprintf("%d running, %d requests completed", r.Running, r.Completed)
 }
 

@@ -119,6 +119,9 @@ func errorPermanent(err error) error {
 
 // record starts all endpoints, watches each until its window is over, and stops it.
 func (w *Window) record(ctx context.Context, run *Run, servers []server) ([]EndpointWindow, error) {
+	// Before the start, so that a wish to end which comes right after it is the window's.
+	end, release := w.until(run)
+	defer release()
 	windows, err := w.startAll(ctx, run, servers)
 	if err != nil {
 		return nil, err
@@ -126,8 +129,6 @@ func (w *Window) record(ctx context.Context, run *Run, servers []server) ([]Endp
 	if err := run.keepMetrics(ctx, servers, "start"); err != nil && ctx.Err() == nil {
 		return nil, err
 	}
-	end, release := w.until(run)
-	defer release()
 	watch := watcher{window: w, run: run, opened: firstAnswer(windows), end: end}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -23,6 +23,12 @@ func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), block, 0o600))
 }
 
+// cmdLatin1 writes a job file in an encoding that is not UTF-8: latin1 FILE
+func cmdLatin1(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 1, "latin1 FILE")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("target \"embedded\" \"server\" {}\n# gr\xf6\xdfer\n"), 0o600))
+}
+
 // cmdTmpfs mounts a disk of so many bytes: tmpfs SIZE DIR
 func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, neg, false, len(args) == 2, "tmpfs SIZE DIR")

@@ -102,13 +102,7 @@ func walk(ts *testscript.TestScript, dir string, file func(path string)) {
 // list, and "." alone for the whole; a value is text, or JSON as it is written.
 func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, neg, false, len(args) >= 2, "json FILE PATH=VALUE|PATH~REGEXP …")
-	var doc any
-	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile(args[0])))
-	decoder.UseNumber()
-	ts.Check(decoder.Decode(&doc))
-	if _, err := decoder.Token(); err != io.EOF {
-		ts.Fatalf("%s holds more than one JSON value", args[0])
-	}
+	doc := readJSON(ts, args[0])
 	for _, check := range args[1:] {
 		i := strings.IndexAny(check, "=~")
 		if i < 0 {
@@ -123,6 +117,26 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s: %s is %s, want %s", args[0], check[:i], got, want)
 		}
 	}
+}
+
+// cmdGet puts a value of a JSON file into a variable: get NAME FILE PATH
+func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 3, "get NAME FILE PATH")
+	value, err := lookup(readJSON(ts, args[1]), args[2])
+	ts.Check(err)
+	ts.Setenv(args[0], plainText(value))
+}
+
+// readJSON reads a file that holds one JSON value and nothing else.
+func readJSON(ts *testscript.TestScript, name string) any {
+	var doc any
+	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile(name)))
+	decoder.UseNumber()
+	ts.Check(decoder.Decode(&doc))
+	if _, err := decoder.Token(); err != io.EOF {
+		ts.Fatalf("%s holds more than one JSON value", name)
+	}
+	return doc
 }
 
 func lookup(v any, path string) (any, error) {

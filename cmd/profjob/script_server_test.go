@@ -77,24 +77,36 @@ func cmdFreePort(ts *testscript.TestScript, neg bool, args []string) {
 // cmdHTTP asks a server and checks the status: http METHOD URL STATUS
 func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, neg, false, len(args) == 3, "http METHOD URL STATUS")
-	status, body := ask(ts, args[0], args[1])
+	status, body, err := ask(args[0], args[1])
+	ts.Check(err)
 	if strconv.Itoa(status) != args[2] {
 		ts.Fatalf("%s %s: status %d, want %s: %s", args[0], args[1], status, args[2], body)
 	}
 }
 
-func ask(ts *testscript.TestScript, method, url string) (status int, body string) {
+// cmdGone checks that nobody listens at an address any more: gone URL
+func cmdGone(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 1, "gone URL")
+	if status, _, err := ask(http.MethodGet, args[0]); err == nil {
+		ts.Fatalf("%s still answers (status %d)", args[0], status)
+	}
+}
+
+func ask(method, url string) (status int, body string, err error) {
 	req, err := http.NewRequest(method, url, nil)
-	ts.Check(err)
+	if err != nil {
+		return 0, "", err
+	}
 	client := http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
-	ts.Check(err)
+	if err != nil {
+		return 0, "", err
+	}
 	defer resp.Body.Close()
 	const most = 1 << 20
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most))
-	ts.Check(err)
-	return resp.StatusCode, string(data)
+	return resp.StatusCode, string(data), err
 }
 
 // cmdIdle checks that the profiler of an embedded engine of vLLM 0.32 is off: a
@@ -103,7 +115,9 @@ func cmdIdle(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, neg, false, len(args) > 0, "idle URL…")
 	for _, url := range args {
 		for _, route := range []string{"/start_profile", "/stop_profile"} {
-			if status, body := ask(ts, http.MethodPost, url+route); status != http.StatusOK {
+			status, body, err := ask(http.MethodPost, url+route)
+			ts.Check(err)
+			if status != http.StatusOK {
 				ts.Fatalf("%s%s: status %d: %s", url, route, status, body)
 			}
 		}

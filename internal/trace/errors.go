@@ -18,8 +18,8 @@ var (
 	ErrLimit = errors.New("trace exceeds a limit")
 )
 
-// Limits on what is read. They hold for damaged and hostile files; the largest
-// event seen in a real trace has 40 kB.
+// Limits on what is read, against damaged and hostile files. The largest event
+// of the traces that the tests read has 4 kB.
 const (
 	maxValue    = 64 << 20  // bytes of one event or one top-level value
 	maxMetadata = 128 << 20 // bytes of all top-level values together

@@ -80,7 +80,7 @@ func (o *opened) Close() error {
 func contentError(path string, offset int64, err error) error {
 	var pathError *os.PathError
 	switch {
-	case errors.As(err, &pathError):
+	case errors.As(err, &pathError), errors.Is(err, io.ErrNoProgress):
 		return fmt.Errorf("read trace: %w", err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return &Error{Path: path, Offset: offset, Kind: ErrTruncated, Detail: "the compressed stream ends early"}

@@ -333,10 +333,14 @@ func (r *Reader) more() (bool, error) {
 		r.buf = append(r.buf, make([]byte, len(r.buf))...)
 	}
 	before := r.end
-	for r.end < len(r.buf) && r.readErr == nil {
+	for idle := 0; r.end < len(r.buf) && r.readErr == nil; idle++ {
 		var n int
 		n, r.readErr = r.content.Read(r.buf[r.end:])
-		r.end += n
+		if r.end += n; n > 0 {
+			idle = 0
+		} else if idle == 100 {
+			r.readErr = io.ErrNoProgress
+		}
 	}
 	if r.end > before {
 		return true, nil
