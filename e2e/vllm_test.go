@@ -27,6 +27,7 @@ var versions = []struct {
 
 // TestVLLM runs job files against real servers and prints what was asked and got.
 func TestVLLM(t *testing.T) {
+	profjob(t) // without it no server need be started
 	var table table
 	defer func() { table.print(t) }()
 	t.Run("embedded", func(t *testing.T) { sameFile(t, embeddedServer(t), "annotation", "bounded", &table) })

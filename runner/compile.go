@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
+	"profjob/internal/archive"
 	"profjob/internal/wire"
 	"profjob/spec"
 	"profjob/steps"
@@ -59,6 +59,25 @@ func refuse(job *spec.Job) hcl.Diagnostics {
 		}
 		names[t.Name] = t
 	}
+	return append(diags, refuseShared(job)...)
+}
+
+// refuseShared: a server that two targets name would be started twice, and each
+// stop would end the other's window.
+func refuseShared(job *spec.Job) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	owner := map[string]*spec.Target{}
+	for _, t := range job.Targets {
+		for _, e := range t.Endpoints {
+			if other, ok := owner[e]; ok && other != t {
+				diags = diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "An endpoint in two targets of a job",
+					Detail:  fmt.Sprintf("%s and %s both name %s. A server has one profiler: name it once.", other.Address(), t.Address(), e),
+					Subject: t.DeclRange.Ptr()})
+				continue
+			}
+			owner[e] = t
+		}
+	}
 	return diags
 }
 
@@ -85,7 +104,7 @@ func (c *compiler) steps() []Planned {
 		once(&steps.Shutdown{Header: header("shutdown", 0)})
 	}
 	once(&steps.Seal{Header: header("seal", 0), Record: c.record})
-	once(&steps.Store{Header: header("store", 0), Path: c.job.Archive.Path, Format: c.job.Archive.Format})
+	once(&steps.Store{Header: header("store", 0), Path: c.job.Archive.Path, Format: c.job.Archive.Format, Keep: archive.Keep(c.job.Archive.Keep)})
 	return all
 }
 
@@ -125,7 +144,8 @@ func (c *compiler) window(h steps.Header) *steps.Window {
 func (c *compiler) verify(h steps.Header) *steps.Verify {
 	w := c.window(h)
 	return &steps.Verify{Header: h, Targets: c.targets, Form: w.Form, Count: w.Count, Delay: w.Delay, Duration: w.Duration,
-		Until: w.Until, Evidence: c.job.Window.Evidence, Record: c.record, KeepOriginal: c.job.Collect.KeepOriginal}
+		Until: w.Until, Evidence: c.job.Window.Evidence, Record: c.record, KeepOriginal: c.job.Collect.KeepOriginal,
+		ExpectRanks: c.job.Collect.ExpectRanks}
 }
 
 func (c *compiler) launched() []steps.Target {
@@ -185,7 +205,7 @@ func plainOptions(options map[string]cty.Value) map[string]any {
 			continue // spec gives only known values of plain types
 		}
 		var plain any
-		if json.Unmarshal(raw, &plain) == nil {
+		if steps.Strict(raw, &plain) == nil {
 			out[name] = plain
 		}
 	}

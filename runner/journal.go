@@ -5,14 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
+	"profjob/internal/archive"
 	"profjob/internal/event"
+	"profjob/steps"
 )
 
 // journal is the reader of events that keeps them: one JSON object a line, each
 // on disk before the next thing begins. Progress is not kept.
+//
+// A line that could not be written whole is taken back, so that what the file
+// holds can always be read.
 type journal struct {
-	file *os.File // nil once it is closed
+	mu     sync.Mutex // Close may come while somebody emits
+	file   *os.File   // nil once it is closed
+	size   int64      // of the whole lines
+	broken error      // half a line could not be taken back
 }
 
 func openJournal(path string) (*journal, error) {
@@ -23,8 +32,11 @@ func openJournal(path string) (*journal, error) {
 	return &journal{file: f}, nil
 }
 
-// Read writes one event. What comes after Close is for views only.
+// Read writes one event. What comes after Close is for views only. An error
+// means that the run's record cannot be kept, as when the disk is full.
 func (j *journal) Read(e event.Entry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if _, passing := e.Event.(event.Progress); passing || j.file == nil {
 		return nil
 	}
@@ -32,17 +44,32 @@ func (j *journal) Read(e event.Entry) error {
 	if err != nil {
 		return fmt.Errorf("journal: encode %s: %w", e.Event.Kind(), err)
 	}
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	if err := j.write(append(line, '\n')); err != nil {
+		return &steps.Failure{Status: archive.StatusIncomplete, Exit: steps.ExitIncomplete, Final: true,
+			Err: fmt.Errorf("journal: %w", err)}
 	}
 	return nil
 }
 
+func (j *journal) write(line []byte) error {
+	if j.broken != nil {
+		return j.broken
+	}
+	n, err := j.file.Write(line)
+	if err != nil {
+		if n > 0 {
+			j.broken = j.file.Truncate(j.size)
+		}
+		return err
+	}
+	j.size += int64(n)
+	return j.file.Sync()
+}
+
 // Close ends the journal. It may be called again.
 func (j *journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if j.file == nil {
 		return nil
 	}

@@ -64,7 +64,7 @@ func (p Planned) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads the plan step back by its kind.
 func (p *Planned) UnmarshalJSON(data []byte) error {
 	var raw plannedJSON
-	if err := json.Unmarshal(data, &raw); err != nil {
+	if err := steps.Strict(data, &raw); err != nil {
 		return err
 	}
 	step, err := steps.Decode(raw.Kind, raw.ID, raw.Round, raw.Params)
@@ -84,10 +84,17 @@ func (p *Plan) Encode() ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-// DecodePlan reads a plan back and checks its digest.
+// maxPlan bounds the size of a plan that is read, in bytes.
+const maxPlan = 64 << 20
+
+// DecodePlan reads a plan back and checks its digest. What this build does not
+// know is refused: a plan that is followed in part is another plan.
 func DecodePlan(data []byte) (*Plan, error) {
+	if len(data) > maxPlan {
+		return nil, fmt.Errorf("decode plan: %d bytes are more than the limit of %d", len(data), maxPlan)
+	}
 	var p Plan
-	if err := json.Unmarshal(data, &p); err != nil {
+	if err := steps.Strict(data, &p); err != nil {
 		return nil, fmt.Errorf("decode plan: %w", err)
 	}
 	if p.FormatVersion != PlanVersion {

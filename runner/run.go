@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"runtime/debug"
 	"time"
 
 	"profjob/internal/archive"
@@ -58,13 +57,21 @@ func Run(ctx context.Context, plan *Plan, opts Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("run %s: %w", plan.Job, err)
 	}
+	return r.do(ctx), nil
+}
+
+// do carries out all of the plan.
+func (r *runner) do(ctx context.Context) Result {
 	defer r.journal.Close() //nolint:errcheck // sealing has closed it and reported
-	if err := r.emit(event.RunStarted{RunID: r.run.Dir.RunID, Job: plan.Job, Dir: r.run.Dir.Final(),
-		PlanDigest: plan.Digest, Version: opts.Version, Rounds: plan.Rounds}); err != nil {
+	levels := r.contexts(ctx)
+	defer levels.cancel()
+	if err := r.emit(event.RunStarted{RunID: r.run.Dir.RunID, Job: r.plan.Job, Dir: r.run.Dir.Final(),
+		PlanDigest: r.plan.Digest, Version: r.opts.Version, Rounds: r.plan.Rounds}); err != nil {
 		r.fail(err)
 	}
-	r.carryOut(ctx)
-	return r.finish(ctx)
+	r.carryOut(levels)
+	r.finish(levels)
+	return r.result()
 }
 
 // runner is the state of one run.
@@ -74,10 +81,12 @@ type runner struct {
 	run     *steps.Run
 	bus     *event.Bus
 	journal *journal
+	views   *views
 	undo    []owed // of the run's scope, oldest first
 
-	failure *steps.Failure // the first
-	errors  []string
+	failure     *steps.Failure // the worst so far
+	errors      []string
+	interrupted bool // fixed by settle
 }
 
 // owed is a cleanup that must still be carried out.
@@ -104,8 +113,8 @@ func begin(plan *Plan, opts Options) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{plan: plan, opts: opts, journal: j}
-	r.bus = event.NewBus(opts.Clock.Now, append([]event.Reader{j}, opts.Readers...)...)
+	r := &runner{plan: plan, opts: opts, journal: j, views: &views{readers: opts.Readers}}
+	r.bus = event.NewBus(opts.Clock.Now, j, r.views)
 	r.run = &steps.Run{Job: plan.Job, JobDir: opts.JobDir, PlanDigest: plan.Digest, Version: opts.Version,
 		Executable: opts.Executable, Host: opts.Host, StartedAt: now, Dir: dir, State: &steps.State{},
 		Secrets: opts.Secrets, Guard: localGuard{}, Interrupts: opts.Interrupts, Clock: opts.Clock, Files: opts.Files,
@@ -132,16 +141,14 @@ func keepInputs(dir *archive.Dir, plan *Plan, inputs []Input) error {
 func (r *runner) emit(ev event.Event) error { return r.bus.Emit(ev) }
 
 // carryOut goes through the plan up to its last part, which finish owns.
-func (r *runner) carryOut(ctx context.Context) {
-	levels := r.contexts(ctx)
-	defer levels.cancel()
+func (r *runner) carryOut(levels contexts) {
 	for i := 0; i < len(r.plan.Steps) && r.failure == nil; {
 		p := r.plan.Steps[i]
 		if isLast(p.Step) {
 			return
 		}
 		if p.Round == 0 {
-			r.step(levels.work, p.Step, event.Place{Step: p.Step.ID()}, &r.undo)
+			r.step(levels.work, p.Step, &r.undo)
 			i++
 			continue
 		}
@@ -175,45 +182,53 @@ func (r *runner) round(levels contexts, number int, planned []Planned) {
 		if err == nil {
 			return
 		}
-		final := attempt >= r.plan.Attempts || isFinal(err) || r.opts.Interrupts.Count() > 0
+		final := attempt >= r.plan.Attempts || isFinal(err) || levels.interrupted()
 		emitErr := r.emit(event.AttemptFailed{Round: number, Attempt: attempt, Of: r.plan.Attempts, Final: final, Error: err.Error()})
 		if final || emitErr != nil {
-			r.fail(errors.Join(err, emitErr))
+			r.fail(joined(err, emitErr))
 			return
 		}
 	}
 }
 
-func isFinal(err error) bool {
-	f := failureOf(err)
-	return f != nil && f.Final
-}
-
 // attempt carries out the plan steps of a round once, and then undoes them.
+// After a failure only those go on that keep what was recorded before it.
 func (r *runner) attempt(levels contexts, round, attempt int, planned []Planned) error {
 	var owing []owed
 	var failed error
 	for _, p := range planned {
-		place := event.Place{Step: p.Step.ID(), Round: round, Attempt: attempt}
 		ctx := levels.work
-		switch p.Step.(type) {
-		case *steps.Collect, *steps.Verify:
+		keeper, keeps := p.Step.(steps.Keeper)
+		if keeps {
 			ctx = levels.keep
 		}
-		if failed = r.one(ctx, p.Step, place, &owing); failed != nil {
-			break
+		if failed != nil && (!keeps || levels.keep.Err() != nil || !keeper.Keeps(r.run)) {
+			continue
 		}
+		place := event.Place{Step: p.Step.ID(), Round: round, Attempt: attempt}
+		failed = joined(failed, r.one(ctx, p.Step, place, &owing))
 	}
-	undone := r.undoAll(levels.seal, owing)
-	if failed == nil && r.opts.Interrupts.Count() > 0 {
-		failed = steps.ErrInterrupted
+	failed = joined(failed, r.undoAll(levels.seal, owing))
+	if levels.interrupted() && !errors.Is(failed, steps.ErrInterrupted) {
+		failed = joined(steps.ErrInterrupted, failed)
 	}
-	return errors.Join(failed, undone)
+	return failed
+}
+
+// joined is errors.Join that leaves a single error as it is.
+func joined(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return errors.Join(a, b)
 }
 
 // step carries out a plan step outside the rounds; an error of it fails the run.
-func (r *runner) step(ctx context.Context, s steps.Step, place event.Place, owing *[]owed) {
-	if err := r.one(ctx, s, place, owing); err != nil {
+func (r *runner) step(ctx context.Context, s steps.Step, owing *[]owed) {
+	if err := r.one(ctx, s, event.Place{Step: s.ID()}, owing); err != nil {
 		r.fail(err)
 	}
 }
@@ -222,10 +237,13 @@ func (r *runner) step(ctx context.Context, s steps.Step, place event.Place, owin
 // it begins, its result is journaled before anything else does.
 func (r *runner) one(ctx context.Context, s steps.Step, place event.Place, owing *[]owed) error {
 	r.run.Place = place
-	if err := errors.Join(r.emit(event.UndoRegistered{Place: place}), r.emit(event.StepStarted{Place: place, StepKind: s.Kind()})); err != nil {
+	if err := r.emit(event.UndoRegistered{Place: place}); err != nil {
 		return err
 	}
 	*owing = append(*owing, owed{s, place})
+	if err := r.emit(event.StepStarted{Place: place, StepKind: s.Kind()}); err != nil {
+		return err
+	}
 	began := r.opts.Clock.Now()
 	result, err := r.guarded(ctx, s)
 	took := wire.Duration(r.opts.Clock.Now().Sub(began))
@@ -233,8 +251,8 @@ func (r *runner) one(ctx context.Context, s steps.Step, place event.Place, owing
 	if result != nil {
 		r.run.State.Put(place, result)
 	}
-	if err = errors.Join(err, jsonErr); err != nil {
-		return errors.Join(err, r.emit(event.StepFailed{Place: place, StepKind: s.Kind(), Took: took, Error: err.Error(), Result: raw}))
+	if err = joined(err, jsonErr); err != nil {
+		return joined(err, r.emit(event.StepFailed{Place: place, StepKind: s.Kind(), Took: took, Error: err.Error(), Result: raw}))
 	}
 	return r.emit(event.StepFinished{Place: place, StepKind: s.Kind(), Took: took, Result: raw, Summary: summary(result)})
 }
@@ -243,7 +261,7 @@ func (r *runner) one(ctx context.Context, s steps.Step, place event.Place, owing
 func (r *runner) guarded(ctx context.Context, s steps.Step) (result any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: this is a defect of profjob: panic: %v\n%s", s.ID(), p, debug.Stack())
+			err = steps.Defect(s.ID(), p)
 		}
 	}()
 	return r.retrying(ctx, s)
@@ -274,9 +292,7 @@ func (r *runner) undoAll(ctx context.Context, owing []owed) error {
 	for i := len(owing) - 1; i >= 0; i-- {
 		o := owing[i]
 		r.run.Place = o.place
-		undoCtx, cancel := context.WithTimeout(ctx, undoTimeout)
-		err := o.step.Undo(undoCtx, r.run)
-		cancel()
+		err := r.undoOne(ctx, o.step)
 		ev := event.Undone{Place: o.place}
 		if err != nil {
 			ev.Error = err.Error()
@@ -287,40 +303,61 @@ func (r *runner) undoAll(ctx context.Context, owing []owed) error {
 	return errors.Join(errs...)
 }
 
-// finish ends the launched servers, undoes what is owed, and seals the run,
-// whatever happened before.
-func (r *runner) finish(ctx context.Context) (Result, error) {
-	levels := r.contexts(ctx)
-	defer levels.cancel()
-	var none []owed
-	for _, p := range r.plan.Steps {
-		place := event.Place{Step: p.Step.ID()}
-		switch p.Step.(type) {
-		case *steps.Shutdown:
-			r.step(levels.seal, p.Step, place, &none)
-		case *steps.Seal:
-			if err := r.undoAll(levels.seal, r.undo); err != nil {
-				r.fail(err)
-			}
-			r.settle()
-			r.step(levels.seal, p.Step, place, &none)
-		case *steps.Store:
-			if _, sealed := steps.Latest[steps.SealResult](r.run.State); sealed {
-				r.step(levels.seal, p.Step, place, &none)
-			}
+func (r *runner) undoOne(ctx context.Context, s steps.Step) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = steps.Defect("clean up after "+s.ID(), p)
 		}
-	}
-	return r.result()
+	}()
+	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
+	defer cancel()
+	return s.Undo(ctx, r.run)
 }
 
-// settle fixes how the run ended, for the manifest.
-func (r *runner) settle() {
+// finish ends the launched servers, undoes what is owed, and seals the run,
+// whatever happened before.
+func (r *runner) finish(levels contexts) {
+	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Shutdown); return ok })
+	if err := r.undoAll(levels.seal, r.undo); err != nil {
+		r.fail(err)
+	}
+	r.settle(levels.interrupted())
+	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
+	if _, sealed := steps.Latest[steps.SealResult](r.run.State); !sealed {
+		r.interrupted = levels.interrupted() // no manifest says otherwise
+		return
+	}
+	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })
+}
+
+// last carries out one kind of the last plan steps. They leave nothing to undo:
+// when they have been carried out, the journal is closed.
+func (r *runner) last(levels contexts, is func(steps.Step) bool) {
+	var none []owed
+	for _, p := range r.plan.Steps {
+		if is(p.Step) {
+			r.step(levels.seal, p.Step, &none)
+		}
+	}
+}
+
+// settle fixes how the run ended, for the manifest: what comes later does not
+// change that any more.
+func (r *runner) settle(interrupted bool) {
+	for _, err := range r.views.failures() {
+		if warnErr := r.run.Warn("what happened was not shown to the end: %v", err); warnErr != nil {
+			r.fail(warnErr)
+		}
+	}
+	if r.interrupted = interrupted; interrupted && len(r.errors) == 0 {
+		r.errors = append(r.errors, steps.ErrInterrupted.Error())
+	}
 	r.run.Outcome.Status, r.run.Outcome.Errors = r.status(), r.errors
 }
 
 func (r *runner) status() archive.Status {
 	switch {
-	case r.opts.Interrupts.Count() > 0:
+	case r.interrupted:
 		return archive.StatusInterrupted
 	case r.failure != nil:
 		return r.failure.Status
@@ -328,7 +365,7 @@ func (r *runner) status() archive.Status {
 	return archive.StatusOK
 }
 
-func (r *runner) result() (Result, error) {
+func (r *runner) result() Result {
 	out := Result{Status: r.status(), Errors: r.errors, Path: r.run.Dir.Path()}
 	if sealed, ok := steps.Latest[steps.SealResult](r.run.State); ok {
 		out.Manifest = sealed.Manifest
@@ -337,32 +374,22 @@ func (r *runner) result() (Result, error) {
 		out.Path = stored.Path
 	}
 	switch {
-	case out.Status == archive.StatusInterrupted:
+	case r.interrupted:
 		out.Exit = steps.ExitInterrupted
 	case r.failure != nil:
 		out.Exit = r.failure.Exit
 	}
 	took := wire.Duration(r.opts.Clock.Now().Sub(r.run.StartedAt))
-	return out, r.emit(event.RunFinished{RunID: r.run.Dir.RunID, Job: r.plan.Job, Status: string(out.Status), Exit: out.Exit,
+	// The journal is closed, or its error has been told: this is for the views.
+	_ = r.emit(event.RunFinished{RunID: r.run.Dir.RunID, Job: r.plan.Job, Status: string(out.Status), Exit: out.Exit,
 		Dir: out.Path, Took: took, Errors: out.Errors})
+	return out
 }
 
-// fail notes an error; the first one decides how the run ends.
+// fail notes an error; the worst one decides how the run ends.
 func (r *runner) fail(err error) {
-	f := failureOf(err)
-	if f == nil {
-		f = &steps.Failure{Status: archive.StatusFailed, Exit: steps.ExitFailed, Err: err}
-	}
-	if r.failure == nil {
+	if f := worst(err); r.failure == nil || rank(f) < rank(r.failure) {
 		r.failure = f
 	}
 	r.errors = append(r.errors, err.Error())
-}
-
-func failureOf(err error) *steps.Failure {
-	var f *steps.Failure
-	if errors.As(err, &f) {
-		return f
-	}
-	return nil
 }

@@ -3,8 +3,11 @@ package steps
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"profjob/internal/engine"
@@ -61,6 +64,7 @@ func (a *armed) list() []server {
 	for _, s := range a.all {
 		all = append(all, s)
 	}
+	slices.SortFunc(all, func(x, y server) int { return strings.Compare(x.Endpoint, y.Endpoint) })
 	return all
 }
 
@@ -70,13 +74,22 @@ const (
 )
 
 // start asks one server to begin; from before the request until a stop the
-// endpoint counts as armed, unless the answer proves that it is not.
+// endpoint counts as armed, unless the answer proves that it is not. An error
+// tells how the run ends because of it.
+//
+// An interrupt does not cut the answer short: a start whose request was given up
+// may still be carried out, also after the stop that is sent because of that.
 func (r *Run) start(ctx context.Context, s server, w engine.StartOptions) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	r.armed.add(s)
 	if err := r.intend(ctx, Intent{Action: "start", Target: s.Target.Name, Endpoint: s.Endpoint}); err != nil {
 		r.armed.remove(s)
 		return err
 	}
+	ctx, abandon := r.untilAbandoned(ctx)
+	defer abandon()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	began := r.Clock.Now()
@@ -84,39 +97,62 @@ func (r *Run) start(ctx context.Context, s server, w engine.StartOptions) error 
 	if engine.NotStarted(err) {
 		r.armed.remove(s)
 	}
-	return errors.Join(err, r.outcome("start", s, began, err))
+	return errors.Join(startFailure(s, err), r.outcome("start", s, began, err))
+}
+
+// startFailure tells how a run ends whose start failed.
+func startFailure(s server, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, engine.ErrUnreachable), errors.Is(err, engine.ErrNotConfigured), errors.Is(err, engine.ErrRefused):
+		return finalServerFailure("%s: %w", s.Target.Name, err)
+	}
+	return serverFailure("%s: %w", s.Target.Name, err)
 }
 
 // stop asks one server to end its recording, and once more where the first
-// answer proves nothing. The endpoint stays armed only where no answer came.
+// answer proves nothing. The endpoint stays armed unless the server itself has
+// answered, or nobody listens there any more.
+//
+// The journal's own errors do not keep a stop from being sent; its next line
+// reports them.
 func (r *Run) stop(ctx context.Context, s server) error {
 	var err error
 	for try := range 2 {
-		if try > 0 {
-			if sleepErr := r.Clock.Sleep(ctx, stopAgainWait); sleepErr != nil {
-				break
-			}
+		if try > 0 && r.Clock.Sleep(ctx, stopAgainWait) != nil {
+			break
 		}
+		_ = r.Emit(event.Intent{Place: r.Place, Action: "stop", Target: s.Target.Name, Endpoint: s.Endpoint})
 		began := r.Clock.Now()
-		if emitErr := r.Emit(event.Intent{Place: r.Place, Action: "stop", Target: s.Target.Name, Endpoint: s.Endpoint}); emitErr != nil {
-			_ = emitErr // the stop matters more than its journal line; the next line's error is reported
-		}
 		err = s.Client.Stop(ctx)
-		emitErr := r.outcome("stop", s, began, err)
+		_ = r.outcome("stop", s, began, err)
 		if err == nil || engine.NotRecording(err) {
 			r.armed.remove(s)
-			return emitErr
+			return nil
 		}
-		if errors.Is(err, engine.ErrUnreachable) {
-			r.armed.remove(s)
-			return fmt.Errorf("stop: the server is gone: %w", err)
+		if gone(err) {
+			break
 		}
 	}
-	var status *engine.StatusError
-	if errors.As(err, &status) {
+	if answeredStop(err) || gone(err) {
 		r.armed.remove(s)
 	}
 	return err
+}
+
+// answeredStop tells of a stop's error whether the server has dealt with it all
+// the same: vLLM up to 0.15 and SGLang answer 500 where nothing was recording, and
+// where they could not write their files. Other statuses are of something before
+// the server, or mean that it was not asked at all.
+func answeredStop(err error) bool {
+	var status *engine.StatusError
+	return errors.As(err, &status) && status.Code == http.StatusInternalServerError
+}
+
+// gone tells whether nobody listens at an endpoint any more.
+func gone(err error) bool {
+	return errors.Is(err, engine.ErrUnreachable) && errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (r *Run) outcome(action string, s server, began time.Time, err error) error {
@@ -134,7 +170,9 @@ func (r *Run) stopArmed(ctx context.Context) error {
 	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
 	for i, s := range servers {
-		wg.Go(func() { errs[i] = r.stopOwed(ctx, s) })
+		wg.Go(func() {
+			errs[i] = safely("stop "+s.Endpoint, func() error { return r.stopOwed(ctx, s) })
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -147,6 +185,10 @@ func (r *Run) stopOwed(ctx context.Context, s server) error {
 	switch {
 	case err == nil:
 		return nil
+	case gone(err):
+		return r.warn("%s: the server is gone, and its profiler with it: %v", s.Target.Name, err)
+	case answeredStop(err):
+		return r.warn("%s: %v: nothing was recording any more, or it could not write its trace", s.Target.Name, err)
 	case r.armed.hasWritten(s.Target):
 		r.armed.remove(s)
 		return r.warn("%s: %v; its trace is complete, so its profiler is off", s.Target.Name, err)

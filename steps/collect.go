@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/dustin/go-humanize"
 
 	"profjob/internal/archive"
@@ -52,33 +53,47 @@ func (r CollectResult) Summary() string {
 	return fmt.Sprintf("%d files, %d of them traces of workers, %s", len(r.Files), traces, humanize.IBytes(uint64(size)))
 }
 
+// How long to wait for files, from the last change that was seen.
 const (
 	collectPoll = 100 * time.Millisecond
-	// collectGrace is how long files may be late after the stop was answered: vLLM
-	// answers once they are written (0.11.0 to 0.32.0).
-	collectGrace = 10 * time.Second
+	// graceAnswered is for servers that have answered the stop: vLLM does once its
+	// files are written (0.11.0 to 0.32.0).
+	graceAnswered = 10 * time.Second
+	// graceFailed is for those that have answered it with an error.
+	graceFailed = 30 * time.Second
+	// settling is how long nothing may change where no answer says that all is
+	// there: other ranks' files may come after the first.
+	settling = 3 * time.Second
 )
 
 // Kind is the row in the table of kinds.
 func (c *Collect) Kind() string { return "collect" }
+
+// Keeps tells whether some endpoint of the attempt may have written something.
+func (c *Collect) Keeps(run *Run) bool {
+	window, _ := InAttempt[WindowResult](run.State, run.Place)
+	return slices.ContainsFunc(window.Endpoints, func(e EndpointWindow) bool { return !e.Lost() })
+}
 
 // Do copies the files of every target. What could be had is in the result even
 // where something is missing.
 func (c *Collect) Do(ctx context.Context, run *Run) (any, error) {
 	window, ok := InAttempt[WindowResult](run.State, run.Place)
 	if !ok {
-		return nil, errors.New("collect: no window was recorded in this attempt")
+		return nil, backoff.Permanent(errors.New("collect: no window was recorded in this attempt"))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(c.Timeout), fmt.Errorf("collect.timeout (%s) is over", c.Timeout))
+	waiting, cancel := context.WithTimeoutCause(ctx, time.Duration(c.Timeout), fmt.Errorf("collect.timeout (%s) is over", c.Timeout))
 	defer cancel()
 	var result CollectResult
 	var errs []error
 	for _, t := range c.Targets {
-		files, err := c.target(ctx, run, t, window)
-		result.Files = append(result.Files, files...)
+		g := &gathering{Collect: c, run: run, target: t, before: window.Before[t.Name], have: copies{}, tried: map[string]string{}}
+		g.expect(window)
+		err := g.gather(waiting)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("collect %s: %w", t.Name, err))
+			errs = append(errs, fmt.Errorf("collect %s: %w", t.Name, errors.Join(err, g.keepUnfinished(ctx))))
 		}
+		result.Files = append(result.Files, g.have.files()...)
 	}
 	if got := count(result.Files, archive.KindTrace); got < c.ExpectRanks && len(errs) == 0 {
 		errs = append(errs, incomplete("collect: %d traces of workers, collect.expect.ranks asks for %d: %s",
@@ -87,76 +102,122 @@ func (c *Collect) Do(ctx context.Context, run *Run) (any, error) {
 	return result, errorPermanent(errors.Join(errs...))
 }
 
-func (c *Collect) target(ctx context.Context, run *Run, t Target, window WindowResult) ([]archive.File, error) {
-	need, proven := c.needed(t, window)
-	deadline := run.Clock.Now().Add(collectGrace)
-	have := copies{}
-	for {
-		listed, err := c.written(ctx, run, t, window)
-		if err != nil {
-			return have.files(), err
-		}
-		whole := true
-		for _, f := range listed {
-			complete, err := c.copy(ctx, run, t, f, have)
-			if err != nil {
-				return have.files(), err
-			}
-			whole = whole && complete
-		}
-		files := have.files()
-		if whole && count(files, archive.KindTrace) >= need {
-			run.armed.wrote(t)
-			return files, c.deleteRemote(ctx, run, t, have)
-		}
-		if proven && run.Clock.Now().After(deadline) {
-			return files, incomplete("the server has answered the stop, and %s holds %d of %d complete traces of workers of this window: %s",
-				run.traceDir(t), count(files, archive.KindTrace), need, c.hint(run, t))
-		}
-		run.progress("waiting for traces", int64(count(files, archive.KindTrace)), int64(need), "traces")
-		if err := run.Clock.Sleep(ctx, collectPoll); err != nil {
-			return files, incomplete("%d of %d traces of workers are complete in %s: %w", count(files, archive.KindTrace), need, run.traceDir(t), err)
-		}
-	}
+// gathering is the collecting of one target's files.
+type gathering struct {
+	*Collect
+	run    *Run
+	target Target
+	before Snapshot
+	have   copies
+	tried  map[string]string // what a file looked like when a copy of it was not complete
+
+	need    int           // traces of workers that the target must give at least
+	settle  time.Duration // how long nothing may change before all counts as there
+	grace   time.Duration // how long nothing may change before the wait is given up; 0: until collect.timeout
+	listing Snapshot      // as it was at the last look
+	changed time.Time     // when it last differed from the one before
 }
 
-// needed is how many traces of workers the target must give at least, and
-// whether its stops were answered, so that they must be there by now.
-func (c *Collect) needed(t Target, window WindowResult) (need int, proven bool) {
-	proven = true
+// expect works out from what became of the stops what must be there, and how long
+// it is waited for. What a server has lost is not.
+func (g *gathering) expect(window WindowResult) {
+	g.grace = graceAnswered
+	unanswered := false
 	for _, e := range window.Endpoints {
-		if e.Target == t.Name {
-			need++
-			proven = proven && e.StopError == ""
+		if e.Target != g.target.Name || e.Lost() {
+			continue
+		}
+		g.need++
+		unanswered = unanswered || !e.Stopped
+		if e.StopError != "" {
+			g.grace, g.settle = graceFailed, settling
 		}
 	}
-	if len(c.Targets) == 1 {
-		need = max(need, c.ExpectRanks)
+	if unanswered {
+		g.grace = 0
 	}
-	return need, proven
+	if len(g.Targets) == 1 && g.need > 0 {
+		g.need = max(g.need, g.ExpectRanks)
+	}
 }
 
-func (c *Collect) hint(run *Run, t Target) string {
-	dir := run.traceDir(t)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return "the directory does not exist: is trace_dir the one that the server was launched with?"
+// gather copies until all is there that must be and all that is there is complete.
+func (g *gathering) gather(ctx context.Context) error {
+	g.changed = g.run.Clock.Now()
+	for {
+		listed, err := g.look(ctx)
+		if err != nil {
+			return err
+		}
+		whole, err := g.copyAll(ctx, listed)
+		if err != nil {
+			return err
+		}
+		got, quiet := count(g.have.files(), archive.KindTrace), g.run.Clock.Now().Sub(g.changed)
+		if whole && got >= g.need && quiet >= g.settle {
+			g.run.armed.wrote(g.target)
+			return g.deleteRemote(ctx)
+		}
+		if g.grace > 0 && quiet >= g.grace {
+			return g.missing(got, listed)
+		}
+		g.run.progress("waiting for traces", int64(got), int64(g.need), "traces")
+		if err := g.run.Clock.Sleep(ctx, collectPoll); err != nil {
+			return incomplete("%d of %d traces of workers are complete in %s: %w", got, g.need, g.dir(), err)
+		}
 	}
-	return "is trace_dir the one that the server was launched with, and is every rank's there?"
 }
 
-// written lists what is new or changed since the window opened.
-func (c *Collect) written(ctx context.Context, run *Run, t Target, window WindowResult) ([]hostfs.File, error) {
-	listed, err := run.Files(run.traceDir(t)).List(ctx, ".")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+func (g *gathering) dir() string { return g.run.traceDir(g.target) }
+
+// missing says what is not there.
+func (g *gathering) missing(got int, listed []hostfs.File) error {
+	var unfinished []string
+	for _, f := range listed {
+		if _, ok := g.have[f.Path]; !ok {
+			unfinished = append(unfinished, f.Path)
+		}
 	}
-	if err != nil {
+	text := fmt.Sprintf("the server has answered the stop, and %s holds %d of %d complete traces of workers of this window", g.dir(), got, g.need)
+	switch _, err := os.Stat(g.dir()); {
+	case len(unfinished) > 0:
+		return incomplete("%s: not complete: %s", text, strings.Join(unfinished, ", "))
+	case errors.Is(err, fs.ErrNotExist):
+		return finalIncomplete("%s: the directory does not exist: is trace_dir the one that the server was launched with?", text)
+	}
+	return incomplete("%s: is trace_dir the one that the server was launched with, and is every rank's there?", text)
+}
+
+// look lists what is new or changed since the window opened, and notes whether
+// that has changed since the last look.
+func (g *gathering) look(ctx context.Context) ([]hostfs.File, error) {
+	listed, err := g.run.Files(g.dir()).List(ctx, ".")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, incomplete("list trace_dir: %w", err)
 	}
-	before := window.Before[t.Name]
-	return slices.DeleteFunc(listed, func(f hostfs.File) bool {
-		return before[f.Path] == fingerprint(f) || traceKind(f.Path) == ""
-	}), nil
+	listed = slices.DeleteFunc(listed, func(f hostfs.File) bool {
+		return g.before[f.Path] == fingerprint(f) || traceKind(f.Path) == ""
+	})
+	now := make(Snapshot, len(listed))
+	for _, f := range listed {
+		now[f.Path] = fingerprint(f)
+	}
+	if !maps.Equal(now, g.listing) {
+		g.listing, g.changed = now, g.run.Clock.Now()
+	}
+	return listed, nil
+}
+
+func (g *gathering) copyAll(ctx context.Context, listed []hostfs.File) (whole bool, err error) {
+	whole = true
+	for _, f := range listed {
+		complete, err := g.copy(ctx, f)
+		if err != nil {
+			return false, err
+		}
+		whole = whole && complete
+	}
+	return whole, nil
 }
 
 // copied is a file of ours and what the server's looked like when it was copied.
@@ -176,54 +237,98 @@ func (c copies) files() []archive.File {
 	return all
 }
 
-// copy copies one file unless that is done; complete is false where the server still writes it.
-func (c *Collect) copy(ctx context.Context, run *Run, t Target, f hostfs.File, have copies) (complete bool, err error) {
-	old, again := have[f.Path]
-	if again && old.fingerprint == fingerprint(f) {
+// copy copies one file unless that is done; complete is false where the server
+// still writes it. A file that was not complete is looked at again once it has changed.
+func (g *gathering) copy(ctx context.Context, f hostfs.File) (complete bool, err error) {
+	now := fingerprint(f)
+	old, again := g.have[f.Path]
+	switch {
+	case again && old.fingerprint == now:
 		return true, nil
+	case g.tried[f.Path] == now:
+		return false, nil
 	}
 	rel := old.file.Path
 	if again {
-		err = os.Remove(run.Dir.Join(filepath.FromSlash(rel)))
-		delete(have, f.Path)
+		err = os.Remove(g.run.Dir.Join(filepath.FromSlash(rel)))
+		delete(g.have, f.Path)
 	} else {
-		rel = c.place(run, t, f)
+		rel = g.place(f)
 	}
 	if err != nil {
 		return false, incomplete("replace the copy of %s: %w", f.Path, err)
 	}
-	src, err := run.Files(run.traceDir(t)).Open(ctx, f.Path, 0)
+	sum, err := g.fetch(ctx, f, rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil // it was renamed or replaced since it was listed
 	}
 	if err != nil {
-		return false, incomplete("open %s: %w", f.Path, err)
-	}
-	dst := run.Dir.Join(filepath.FromSlash(rel))
-	sum, err := archive.Copy(ctx, dst, src)
-	if err = errors.Join(err, src.Close()); err != nil {
 		return false, incomplete("%w", err)
 	}
-	if traceKind(f.Path) != archive.KindTable && trace.Complete(ctx, dst) != nil {
-		if err := os.Remove(dst); err != nil {
-			return false, incomplete("remove a half copy: %w", err)
+	dst := g.run.Dir.Join(filepath.FromSlash(rel))
+	if traceKind(f.Path) != archive.KindTable {
+		if err := trace.Complete(ctx, dst); err != nil {
+			if ctx.Err() == nil {
+				g.tried[f.Path] = now
+			}
+			if err := os.Remove(dst); err != nil {
+				return false, incomplete("remove a half copy: %w", err)
+			}
+			return false, nil
 		}
-		return false, nil
 	}
-	have[f.Path] = copied{fingerprint: fingerprint(f), file: archive.File{Path: rel, Size: sum.Size, SHA256: sum.SHA256,
-		Kind: traceKind(f.Path), Round: run.Place.Round, Attempt: run.Place.Attempt, Target: t.Name,
-		Endpoint: run.soleEndpoint(t), OriginalName: f.Path}}
+	g.have[f.Path] = copied{fingerprint: now, file: g.describe(f, rel, traceKind(f.Path), sum)}
 	return true, nil
+}
+
+func (g *gathering) fetch(ctx context.Context, f hostfs.File, rel string) (archive.Copied, error) {
+	src, err := g.run.Files(g.dir()).Open(ctx, f.Path, 0)
+	if err != nil {
+		return archive.Copied{}, err
+	}
+	sum, err := archive.Copy(ctx, g.run.Dir.Join(filepath.FromSlash(rel)), src)
+	return sum, errors.Join(err, src.Close())
+}
+
+func (g *gathering) describe(f hostfs.File, rel, kind string, sum archive.Copied) archive.File {
+	return archive.File{Path: rel, Size: sum.Size, SHA256: sum.SHA256, Kind: kind, Round: g.run.Place.Round,
+		Attempt: g.run.Place.Attempt, Target: g.target.Name, Endpoint: g.run.soleEndpoint(g.target), OriginalName: f.Path}
+}
+
+// keepUnfinished copies what never became complete as it is: it may be all there
+// is, and tell why. It is no trace for the manifest.
+func (g *gathering) keepUnfinished(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	listed, err := g.look(ctx)
+	if err != nil {
+		return nil // that it cannot be listed has been said
+	}
+	var errs []error
+	for _, f := range listed {
+		if _, ok := g.have[f.Path]; ok {
+			continue
+		}
+		rel := g.place(f)
+		sum, err := g.fetch(ctx, f, rel)
+		if err != nil {
+			errs = append(errs, incomplete("keep what there is of %s: %w", f.Path, err))
+			continue
+		}
+		g.have[f.Path] = copied{fingerprint: fingerprint(f), file: g.describe(f, rel, archive.KindOther, sum)}
+	}
+	return errors.Join(errs...)
 }
 
 // place gives the path of a copy within the run. Two files of one name, from two
 // folders of a server, are told apart by a number.
-func (c *Collect) place(run *Run, t Target, f hostfs.File) string {
+func (g *gathering) place(f hostfs.File) string {
 	slug := "shared" // several endpoints write into one directory, and the files do not tell whose they are
-	if e := run.soleEndpoint(t); e != nil {
+	if e := g.run.soleEndpoint(g.target); e != nil {
 		slug = archive.EndpointSlug(*e)
 	}
-	dir := path.Join(run.attemptDir(), "traces", t.Name, slug)
+	dir := path.Join(g.run.attemptDir(), "traces", g.target.Name, slug)
 	base := path.Base(f.Path)
 	for n := 1; ; n++ {
 		name := base
@@ -231,8 +336,7 @@ func (c *Collect) place(run *Run, t Target, f hostfs.File) string {
 			name = numbered(base, n)
 		}
 		rel := path.Join(dir, name)
-		_, err := os.Lstat(run.Dir.Join(filepath.FromSlash(rel)))
-		if err != nil {
+		if _, err := os.Lstat(g.run.Dir.Join(filepath.FromSlash(rel))); err != nil {
 			return rel
 		}
 	}
@@ -249,18 +353,18 @@ func numbered(name string, n int) string {
 }
 
 // deleteRemote removes the server's own files once each is ours.
-func (c *Collect) deleteRemote(ctx context.Context, run *Run, t Target, have copies) error {
-	if !c.DeleteRemote {
+func (g *gathering) deleteRemote(ctx context.Context) error {
+	if !g.DeleteRemote {
 		return nil
 	}
 	var errs []error
-	for p := range have {
-		if err := run.Files(run.traceDir(t)).Remove(ctx, p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, p := range slices.Sorted(maps.Keys(g.have)) {
+		if err := g.run.Files(g.dir()).Remove(ctx, p); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return run.warn("%s: collect.delete_remote: %v", t.Name, err)
+		return g.run.warn("%s: collect.delete_remote: %v", g.target.Name, err)
 	}
 	return nil
 }

@@ -63,8 +63,11 @@ func describeWarmup(w *Warmup) string {
 	if w.Traffic != nil {
 		traffic = "begin load " + w.Traffic.Name + ", wait"
 	}
+	if len(until) == 0 && w.Traffic == nil {
+		return "nothing to wait for"
+	}
 	if len(until) == 0 {
-		return strings.TrimSuffix(traffic, ", wait")
+		return "begin load " + w.Traffic.Name
 	}
 	return traffic + " until " + strings.Join(until, " and ")
 }

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"runtime/debug"
 
 	"profjob/internal/archive"
 )
@@ -54,6 +55,24 @@ func incomplete(format string, args ...any) error {
 // finalIncomplete is one that no other attempt of the round can mend.
 func finalIncomplete(format string, args ...any) error {
 	return &Failure{Status: archive.StatusIncomplete, Exit: ExitIncomplete, Final: true, Err: fmt.Errorf(format, args...)}
+}
+
+// Defect is the error of a panic. It is called by the deferred function that
+// recovered it, so that the stack tells where it came from.
+func Defect(where string, panicked any) error {
+	return &Failure{Status: archive.StatusFailed, Exit: ExitFailed, Final: true,
+		Err: fmt.Errorf("%s: this is a defect of profjob: panic: %v\n%s", where, panicked, debug.Stack())}
+}
+
+// safely turns a panic into an error: what a plan step does at several servers at
+// once is in goroutines, whose panic would end the process with the profilers on.
+func safely(where string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = Defect(where, p)
+		}
+	}()
+	return f()
 }
 
 // ErrInterrupted ends a plan step that an interrupt cut short.

@@ -12,7 +12,7 @@ type Interrupts struct {
 	mu     sync.Mutex
 	count  int
 	levels [3]chan struct{}
-	claim  func()
+	claim  *func()
 }
 
 // Signal passes on one wish to end: to the window that claimed it, or else to
@@ -20,10 +20,7 @@ type Interrupts struct {
 func (i *Interrupts) Signal() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.claim != nil {
-		claim := i.claim
-		i.claim = nil
-		claim()
+	if i.endClaimed() {
 		return 0
 	}
 	i.count++
@@ -58,23 +55,30 @@ func (i *Interrupts) Count() int {
 func (i *Interrupts) EndWindow() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	return i.endClaimed()
+}
+
+func (i *Interrupts) endClaimed() bool {
 	if i.claim == nil {
 		return false
 	}
-	claim := i.claim
+	claim := *i.claim
 	i.claim = nil
 	claim()
 	return true
 }
 
-// Claim makes the next Signal call f instead; the function returned takes the claim back.
+// Claim makes the next Signal or EndWindow call f instead, which must not call
+// back; the function returned takes the claim back.
 func (i *Interrupts) Claim(f func()) (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.claim = f
+	i.claim = &f
 	return func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		i.claim = nil
+		if i.claim == &f { // a later claim is not ours to take back
+			i.claim = nil
+		}
 	}
 }

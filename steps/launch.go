@@ -86,7 +86,7 @@ func (l *Launch) Undo(ctx context.Context, run *Run) error {
 }
 
 func (l *Launch) start(ctx context.Context, run *Run, t Target) (Launched, error) {
-	if err := refuseTaken(t); err != nil {
+	if err := refuseTaken(ctx, t); err != nil {
 		return Launched{}, err
 	}
 	s, spec, err := l.prepare(ctx, run, t)
@@ -115,13 +115,18 @@ func (l *Launch) start(ctx context.Context, run *Run, t Target) (Launched, error
 }
 
 // refuseTaken makes sure that a server which answers already is not taken for the one to launch.
-func refuseTaken(t Target) error {
+func refuseTaken(ctx context.Context, t Target) error {
+	dialer := net.Dialer{Timeout: time.Second}
 	for _, e := range t.Endpoints {
 		u, err := url.Parse(e)
 		if err != nil {
 			return err
 		}
-		conn, err := net.DialTimeout("tcp", u.Host, time.Second)
+		port := u.Port()
+		if port == "" {
+			port = u.Scheme // net knows http and https by name
+		}
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 		if err != nil {
 			continue
 		}
@@ -151,7 +156,7 @@ func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (Launched, Lau
 		}
 	}
 	// What is inherited counts as set: an outer VLLM_TORCH_PROFILER_DIR must not pass unseen.
-	whole := inherited(os.Environ(), env)
+	whole := inherited(ownEnvironment(), env)
 	setup, err := t.kind().Setup(engine.SetupRequest{Version: s.Version, TraceDir: s.TraceDir, Record: l.Record,
 		Options: t.Options, Command: command, Env: whole})
 	if err != nil {
@@ -205,7 +210,15 @@ func inherited(own []string, user map[string]string) map[string]string {
 
 // environment puts the profiler's variables and then the job file's over profjob's own.
 func environment(setup []string, user map[string]string) []string {
-	return slices.Concat(os.Environ(), setup, sortedEnv(user))
+	return slices.Concat(ownEnvironment(), setup, sortedEnv(user))
+}
+
+// ownEnvironment is what a server inherits: all but the values of job files'
+// variables, which may be secrets that are none of the server's business.
+func ownEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(assignment string) bool {
+		return strings.HasPrefix(assignment, "PROFJOB_VAR_")
+	})
 }
 
 func addressFile(run *Run, t Target) string {
@@ -227,12 +240,12 @@ func (l *Launch) await(ctx context.Context, run *Run, t Target, s *Launched, pro
 		select {
 		case <-process.Exited():
 			return finalServerFailure("the server ended before it was ready (%w); the end of %s:\n%s",
-				exitText(process), s.Log, logTail(run.Dir.Join(s.Log)))
+				exitText(process), s.Log, run.logTail(s.Log))
 		default:
 		}
 		if run.Clock.Now().After(deadline) {
 			return finalServerFailure("not ready within %s: %w; the end of %s:\n%s",
-				timeout, err, s.Log, logTail(run.Dir.Join(s.Log)))
+				timeout, err, s.Log, run.logTail(s.Log))
 		}
 		run.progress("waiting until "+t.Name+" is ready", 0, 0, "")
 		if err := run.Clock.Sleep(ctx, readyPoll); err != nil {
@@ -254,7 +267,7 @@ func (l *Launch) ready(ctx context.Context, run *Run, t Target, s *Launched) err
 		if err != nil {
 			return err
 		}
-		client, err := t.kind().New(engine.Config{Endpoint: e, Bearer: bearer, Now: run.Clock.Now})
+		client, err := run.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: run.Clock.Now})
 		if err != nil {
 			return err
 		}
@@ -272,7 +285,18 @@ func exitText(p Process) error {
 	return errors.New("exit status 0")
 }
 
-// logTail gives the last lines of a server's log, indented.
+// logTail gives the last lines of a server's log, indented, for an error: secrets
+// that the server has printed are left out, since errors go into the journal.
+func (r *Run) logTail(rel string) string {
+	text := logTail(r.Dir.Join(rel))
+	for _, value := range r.Secrets {
+		if value != "" {
+			text = strings.ReplaceAll(text, value, "[sensitive]")
+		}
+	}
+	return text
+}
+
 func logTail(path string) string {
 	const most, lines = 16 << 10, 15
 	f, err := os.Open(path)

@@ -4,13 +4,19 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"profjob/internal/archive"
 )
 
+// askTimeout bounds a question whose answer is not worth more waiting.
+const askTimeout = 15 * time.Second
+
 // keepMetrics writes every endpoint's metrics as they are now into the attempt's
 // folder. A server that gives none costs nothing but their file.
 func (r *Run) keepMetrics(ctx context.Context, servers []server, moment string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	errs := make([]error, len(servers))
 	raw := make([][]byte, len(servers))
 	var wg sync.WaitGroup
@@ -23,7 +29,7 @@ func (r *Run) keepMetrics(ctx context.Context, servers []server, moment string) 
 	wg.Wait()
 	for i, s := range servers {
 		if errs[i] != nil {
-			if ctx.Err() == nil && moment == "before" {
+			if moment == "before" {
 				if err := r.warn("%s: no metrics are kept: %v", s.Target.Name, errs[i]); err != nil {
 					return err
 				}

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"path/filepath"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/dustin/go-humanize"
 )
 
 // Preflight checks, before anything is recorded, that there is room for the
@@ -27,7 +28,7 @@ type PreflightResult struct {
 
 // Summary tells the least free space.
 func (r PreflightResult) Summary() string {
-	return humanize.IBytes(uint64(r.ArchiveFree)) + " free for the run"
+	return size(r.ArchiveFree) + " free for the run"
 }
 
 // Kind is the row in the table of kinds.
@@ -36,7 +37,7 @@ func (p *Preflight) Kind() string { return "preflight" }
 // Do looks at the run's directory and at every target's trace directory.
 func (p *Preflight) Do(ctx context.Context, run *Run) (any, error) {
 	result := PreflightResult{TraceFree: map[string]int64{}}
-	free, err := run.Files(run.Dir.Path()).Free(ctx, ".")
+	free, err := run.free(ctx, run.Dir.Path())
 	if err != nil {
 		return nil, backoff.Permanent(finalIncomplete("archive: %w", err))
 	}
@@ -62,12 +63,15 @@ func (p *Preflight) traceDir(ctx context.Context, run *Run, t Target) (int64, er
 	_, err := run.Files(dir).List(ctx, ".")
 	if errors.Is(err, fs.ErrNotExist) {
 		// vLLM makes the directory when it writes its first trace.
-		return 0, run.warn("%s: trace_dir %s does not exist yet; the server may make it with its first trace", t.Name, dir)
+		err = run.warn("%s: trace_dir %s does not exist yet; the server may make it with its first trace", t.Name, dir)
+		if err != nil {
+			return 0, err
+		}
 	}
 	if err != nil {
 		return 0, finalIncomplete("trace_dir: %w", err)
 	}
-	free, err := run.Files(dir).Free(ctx, ".")
+	free, err := run.free(ctx, dir)
 	if err != nil {
 		return 0, finalIncomplete("trace_dir: %w", err)
 	}
@@ -78,6 +82,23 @@ func (p *Preflight) enough(what, dir string, free int64) error {
 	if free >= p.MinFreeDisk {
 		return nil
 	}
-	return finalIncomplete("%s %s has %s free, limits.min_free_disk asks for %s",
-		what, dir, humanize.IBytes(uint64(free)), humanize.IBytes(uint64(p.MinFreeDisk)))
+	return finalIncomplete("%s %s has %s free, limits.min_free_disk asks for %s", what, dir, size(free), size(p.MinFreeDisk))
+}
+
+// free gives the bytes that can still be written below a directory of the targets'
+// host, or where it will be. A host that does not tell has enough.
+func (r *Run) free(ctx context.Context, dir string) (int64, error) {
+	for {
+		free, err := r.Files(dir).Free(ctx, ".")
+		parent := filepath.Dir(dir)
+		switch {
+		case err == nil:
+			return free, nil
+		case errors.Is(err, errors.ErrUnsupported):
+			return math.MaxInt64, nil
+		case !errors.Is(err, fs.ErrNotExist) || parent == dir:
+			return 0, err
+		}
+		dir = parent
+	}
 }

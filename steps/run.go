@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"profjob/internal/archive"
+	"profjob/internal/engine"
 	"profjob/internal/event"
 	"profjob/internal/hostfs"
 )
@@ -41,6 +42,9 @@ type Run struct {
 
 	mu       sync.Mutex
 	warnings []string
+
+	// newClient makes the client of an endpoint; nil: the one of the target's kind.
+	newClient func(Target, engine.Config) (engine.Client, error)
 
 	processes map[string]Process // launched servers by target
 	traffic   *traffic           // nil while none is running
@@ -90,6 +94,10 @@ func (r *Run) progress(text string, done, total int64, unit string) {
 	// A view that fails must not end a run; the journal does not keep progress.
 	_ = r.Emit(event.Progress{Place: r.Place, Text: text, Done: done, Total: total, Unit: unit})
 }
+
+// Warn tells the user something that does not end the run, and keeps it for the
+// manifest. The error is the journal's.
+func (r *Run) Warn(format string, args ...any) error { return r.warn(format, args...) }
 
 // warn tells the user something that does not end the run, and keeps it for the manifest.
 func (r *Run) warn(format string, args ...any) error {

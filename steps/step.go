@@ -29,6 +29,16 @@ type Step interface {
 	Undo(ctx context.Context, run *Run) error
 }
 
+// Keeper is a plan step that keeps what earlier ones of its attempt have recorded.
+// It also comes after a failure, where there is something to keep, and only the
+// second interrupt ends it.
+type Keeper interface {
+	Step
+
+	// Keeps tells whether the current attempt has left something to keep.
+	Keeps(run *Run) bool
+}
+
 // Summarizer is a result that can tell people what it holds, in one line.
 type Summarizer interface{ Summary() string }
 

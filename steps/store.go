@@ -3,27 +3,37 @@ package steps
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/cenkalti/backoff/v4"
 
 	"profjob/internal/archive"
 )
 
-// Store brings the sealed run into the form in which the archive keeps it.
+// Store brings the sealed run into the form in which the archive keeps it, and
+// then removes the job's runs that the archive is not to keep any longer.
 type Store struct {
 	Header
 	noUndo
 	Path   string `json:"path"`   // relative to the job file, or absolute
 	Format string `json:"format"` // dir or tar.zst
+	// Keep is how many runs of the job stay; the zero value keeps all.
+	Keep archive.Keep `json:"keep,omitzero"`
 }
 
-// StoreResult says where the run is kept.
+// StoreResult says where the run is kept, and the ids of the runs that were removed.
 type StoreResult struct {
-	Path string `json:"path"`
+	Path    string   `json:"path"`
+	Removed []string `json:"removed,omitempty"`
 }
 
-// Summary tells the path.
-func (r StoreResult) Summary() string { return r.Path }
+// Summary tells the path, and how many runs went.
+func (r StoreResult) Summary() string {
+	if len(r.Removed) == 0 {
+		return r.Path
+	}
+	return fmt.Sprintf("%s; %d older removed", r.Path, len(r.Removed))
+}
 
 // Kind is the row in the table of kinds.
 func (s *Store) Kind() string { return "store" }
@@ -34,12 +44,18 @@ func (s *Store) Do(ctx context.Context, run *Run) (any, error) {
 	if !ok {
 		return nil, backoff.Permanent(errors.New("store: the run is not sealed"))
 	}
-	if s.Format != "tar.zst" {
-		return StoreResult{Path: run.Dir.Path()}, nil
+	result := StoreResult{Path: run.Dir.Path()}
+	if s.Format == "tar.zst" {
+		path, err := archive.Pack(ctx, run.Dir, sealed.Manifest)
+		if err != nil {
+			return nil, backoff.Permanent(incomplete("%w", err))
+		}
+		result.Path = path
 	}
-	path, err := archive.Pack(ctx, run.Dir, sealed.Manifest)
-	if err != nil {
-		return nil, backoff.Permanent(incomplete("%w", err))
+	removed, err := archive.Prune(ctx, run.Dir.Root, archive.JobDir(run.Job), s.Keep)
+	result.Removed = removed
+	if err != nil { // this run is stored: older ones in its folder are no reason to fail it
+		err = run.warn("archive.keep: %v", err)
 	}
-	return StoreResult{Path: path}, nil
+	return result, errorPermanent(err)
 }

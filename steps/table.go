@@ -1,8 +1,11 @@
 package steps
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 )
 
 // kind is one row of the table of plan steps.
@@ -41,7 +44,7 @@ func Decode(kindName, id string, round int, params json.RawMessage) (Step, error
 			continue
 		}
 		s := k.fresh()
-		if err := json.Unmarshal(params, s); err != nil {
+		if err := Strict(params, s); err != nil {
 			return nil, fmt.Errorf("plan step %s: %w", id, err)
 		}
 		s.SetHeader(id, round)
@@ -58,6 +61,21 @@ func DecodeResult(kindName string, raw json.RawMessage) (any, error) {
 		}
 	}
 	return nil, fmt.Errorf("result of a plan step of unknown kind %q", kindName)
+}
+
+// Strict reads JSON of ours and refuses what it does not know: fields, and
+// anything after the value. Numbers without a type of their own stay as written.
+func Strict(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	d.UseNumber()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON value")
+	}
+	return nil
 }
 
 // decode reads a result back from JSON.

@@ -61,7 +61,8 @@ func (r *Run) traceDir(t Target) string {
 	}
 	probed, _ := Latest[ProbeResult](r.State)
 	for _, e := range probed.Endpoints {
-		if e.Target == t.Name && e.Info.TraceDir != "" {
+		// A relative one is relative to the server's own working directory.
+		if e.Target == t.Name && filepath.IsAbs(e.Info.TraceDir) {
 			return e.Info.TraceDir
 		}
 	}
@@ -117,7 +118,7 @@ func (r *Run) servers(targets []Target) ([]server, error) {
 			return nil, fmt.Errorf("target %s: %w", t.Name, err)
 		}
 		for _, e := range r.endpoints(t) {
-			c, err := t.kind().New(engine.Config{Endpoint: e, Bearer: bearer, Now: r.Clock.Now})
+			c, err := r.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: r.Clock.Now})
 			if err != nil {
 				return nil, fmt.Errorf("target %s: %w", t.Name, err)
 			}
@@ -125,4 +126,11 @@ func (r *Run) servers(targets []Target) ([]server, error) {
 		}
 	}
 	return all, nil
+}
+
+func (r *Run) client(t Target, cfg engine.Config) (engine.Client, error) {
+	if r.newClient != nil {
+		return r.newClient(t, cfg)
+	}
+	return t.kind().New(cfg)
 }

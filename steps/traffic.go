@@ -36,7 +36,7 @@ type traffic struct {
 	mu      sync.Mutex
 	file    *os.File
 	out     *bufio.Writer
-	records []load.Record
+	summary load.Accumulator
 	err     error // the first error of writing
 }
 
@@ -58,7 +58,7 @@ func (r *Run) startTraffic(p TrafficParams, targets []Target) error {
 	// The load outlives the plan step that starts it: its end is stopTraffic.
 	t.run, err = load.Start(r.background(), cfg, t.record)
 	if err != nil {
-		return errors.Join(fmt.Errorf("load %s: %w", p.Name, err), f.Close())
+		return errors.Join(fmt.Errorf("load %s: %w", p.Name, err), f.Close(), os.Remove(f.Name()))
 	}
 	r.traffic = t
 	return nil
@@ -76,15 +76,31 @@ func (r *Run) loadConfig(p TrafficParams, targets []Target) (load.Config, error)
 	if p.Endpoint != "" {
 		cfg.Endpoints = []string{p.Endpoint}
 	}
-	bearer, err := r.secret(targets[0].Bearer)
-	if err != nil {
+	var err error
+	if cfg.Bearer, err = r.loadBearer(targets); err != nil {
 		return cfg, err
 	}
-	cfg.Bearer = bearer
 	if cfg.Model == "" {
 		cfg.Model = r.firstModel()
 	}
 	return cfg, nil
+}
+
+// loadBearer gives the token that the targets want to be shown. A load has one.
+func (r *Run) loadBearer(targets []Target) (string, error) {
+	var bearer string
+	for i, t := range targets {
+		b, err := r.secret(t.Bearer)
+		if err != nil {
+			return "", fmt.Errorf("target %s: %w", t.Name, err)
+		}
+		if i > 0 && b != bearer {
+			return "", fmt.Errorf("targets %s and %s have different bearer tokens, and a load sends one to all: give them the same, or profile them in jobs of their own",
+				targets[0].Name, t.Name)
+		}
+		bearer = b
+	}
+	return bearer, nil
 }
 
 func (r *Run) firstModel() string {
@@ -101,7 +117,7 @@ func (r *Run) firstModel() string {
 func (t *traffic) record(rec load.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.records = append(t.records, rec)
+	t.summary.Add(rec)
 	line, err := json.Marshal(rec)
 	if err == nil {
 		_, err = t.out.Write(append(line, '\n'))
@@ -121,7 +137,9 @@ func (r *Run) stopTraffic() error {
 	t.run.Stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	summary, err := json.MarshalIndent(load.Summarize(t.records), "", "  ")
+	sum := t.summary.Summary()
+	sum.NotSent = t.run.Stats().NotSent
+	summary, err := json.MarshalIndent(sum, "", "  ")
 	if err == nil {
 		err = r.Dir.WriteFile(t.dir+"/load.json", append(summary, '\n'))
 	}

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"profjob/internal/archive"
 	"profjob/internal/trace"
@@ -30,6 +33,7 @@ type Verify struct {
 	Evidence     string        `json:"evidence,omitempty"` // the weakest that will do
 	Record       Record        `json:"record"`
 	KeepOriginal bool          `json:"keep_original"`
+	ExpectRanks  int           `json:"expect_ranks,omitempty"` // 0: as many as the traces themselves say
 }
 
 // VerifyResult has the windows that were got, whether they are what was asked or not.
@@ -63,53 +67,77 @@ func (r VerifyResult) Summary() string {
 // Kind is the row in the table of kinds.
 func (v *Verify) Kind() string { return "verify" }
 
+// Keeps tells whether the attempt has traces, which can be verified whatever
+// else has failed.
+func (v *Verify) Keeps(run *Run) bool {
+	collected, _ := InAttempt[CollectResult](run.State, run.Place)
+	return count(collected.Files, archive.KindTrace) > 0
+}
+
 // Do verifies every worker's trace of the attempt.
 func (v *Verify) Do(ctx context.Context, run *Run) (any, error) {
 	window, ok := InAttempt[WindowResult](run.State, run.Place)
 	collected, ok2 := InAttempt[CollectResult](run.State, run.Place)
 	if !ok || !ok2 {
-		return nil, errorPermanent(errors.New("verify: nothing was collected in this attempt"))
+		return nil, backoff.Permanent(errors.New("verify: nothing was collected in this attempt"))
 	}
 	var result VerifyResult
-	var seen []trace.Options
+	var read []scanned
+	var errs []error
 	for _, f := range collected.Files {
 		if f.Kind != archive.KindTrace {
 			continue
 		}
-		run.progress("reading "+filepath.Base(f.Path), int64(len(seen)), int64(count(collected.Files, archive.KindTrace)), "traces")
-		options, err := v.file(ctx, run, f, window, &result)
+		run.progress("reading "+filepath.Base(f.Path), int64(len(read)), int64(count(collected.Files, archive.KindTrace)), "traces")
+		scan, err := v.file(ctx, run, f, window, &result)
 		if err != nil {
-			return result, errorPermanent(incomplete("verify %s: %w", f.Path, err))
+			errs = append(errs, incomplete("verify %s: %w", f.Path, err))
 		}
-		seen = append(seen, options)
+		if scan != nil {
+			read = append(read, scanned{f, scan})
+		}
 	}
+	missing := missingRanks(read)
 	dropAmbiguousRanks(&result)
 	result.SkewNS = skew(result.Windows)
-	v.options(&result, seen)
-	return result, errorPermanent(v.judge(run, &result))
+	v.options(&result, read)
+	if v.ExpectRanks == 0 && len(missing) > 0 && len(errs) == 0 {
+		errs = append(errs, incomplete("verify: %s; collect { expect { ranks = N } } says how many there have to be", strings.Join(missing, "; ")))
+	}
+	if err := v.judge(run, window, &result); err != nil {
+		errs = append(errs, err)
+	}
+	return result, errorPermanent(errors.Join(errs...))
 }
 
-// file verifies one trace and adds what it holds to the result.
-func (v *Verify) file(ctx context.Context, run *Run, f archive.File, window WindowResult, result *VerifyResult) (trace.Options, error) {
+// scanned is a trace of a worker that could be read.
+type scanned struct {
+	file archive.File
+	scan *trace.Summary
+}
+
+// file verifies one trace and adds what it holds to the result. The summary is nil
+// where the trace could not be read.
+func (v *Verify) file(ctx context.Context, run *Run, f archive.File, window WindowResult, result *VerifyResult) (*trace.Summary, error) {
 	path := run.Dir.Join(filepath.FromSlash(f.Path))
 	scan, err := trace.Scan(ctx, path)
 	if err != nil {
-		return trace.Options{}, err
+		return nil, err
 	}
 	f.Rank = scan.Rank
 	result.Files = append(result.Files, f)
-	w := v.window(run, f, scan, window)
+	w := v.window(f, scan, window)
 	if v.Form == "steps" && w.Reason == "" {
 		if err := v.cut(ctx, run, f, scan, &w, result); err != nil {
-			return scan.Options, err
+			return scan, err
 		}
 	}
 	result.Windows = append(result.Windows, w)
-	return scan.Options, nil
+	return scan, nil
 }
 
 // window describes what a trace holds before it is cut.
-func (v *Verify) window(run *Run, f archive.File, scan *trace.Summary, window WindowResult) archive.Window {
+func (v *Verify) window(f archive.File, scan *trace.Summary, window WindowResult) archive.Window {
 	opened := openedFor(window, f)
 	w := archive.Window{Target: f.Target, Endpoint: f.Endpoint, Rank: scan.Rank, Attempt: f.Attempt, File: f.Path,
 		Strategy: opened.Strategy, Evidence: string(scan.Evidence),
@@ -118,20 +146,31 @@ func (v *Verify) window(run *Run, f archive.File, scan *trace.Summary, window Wi
 		w.Evidence = "none"
 	}
 	w.Got = gotOf(scan.Passes)
-	w.Got.DurationNS = opened.StopSent.Sub(opened.StartAnswered).Nanoseconds()
 	w.Reason = v.refusal(scan)
-	if w.Reason == "" && v.Form == "manual" {
-		w.Reason = v.manualReason(opened, window, w.Got)
-		w.Exact = w.Reason == ""
+	if v.Form != "manual" {
+		return w
 	}
+	// All endpoints count from the first start's answer.
+	w.Got.DurationNS = opened.StopSent.Sub(window.opened()).Nanoseconds()
+	if w.Reason == "" {
+		w.Reason = v.manualReason(opened, w.Got)
+	}
+	w.Exact = w.Reason == ""
 	return w
 }
 
 // openedFor finds when the window of a file's endpoint was open; where several
-// endpoints share a directory, the first of the target stands for them.
+// endpoints share a directory, that of the target that ended worst stands for them.
 func openedFor(window WindowResult, f archive.File) EndpointWindow {
+	var found []EndpointWindow
 	for _, e := range window.Endpoints {
 		if e.Target == f.Target && (f.Endpoint == nil || e.Endpoint == *f.Endpoint) {
+			found = append(found, e)
+		}
+	}
+	how := ended(found)
+	for _, e := range found {
+		if e.Ended == how {
 			return e
 		}
 	}
@@ -141,7 +180,7 @@ func openedFor(window WindowResult, f archive.File) EndpointWindow {
 // refusal says why the evidence of a trace will not do.
 func (v *Verify) refusal(scan *trace.Summary) string {
 	if scan.Evidence == trace.NoEvidence {
-		return "no engine step can be found in the trace: no annotation, no scope, no operator that occurs once a pass"
+		return "no engine step can be found in the trace (no annotation, no scope, no operator that occurs once a pass): was there traffic?"
 	}
 	if v.Evidence != "" && slices.Index(evidenceOrder, string(scan.Evidence)) > slices.Index(evidenceOrder, v.Evidence) {
 		return fmt.Sprintf("the trace holds only %s as evidence, window.evidence asks for %s", scan.Evidence, v.Evidence)
@@ -151,20 +190,23 @@ func (v *Verify) refusal(scan *trace.Summary) string {
 
 // manualReason says why a window by hand is not what was asked; empty if it is.
 // It is exact within 5 % or 50 ms of the duration, whichever is more.
-func (v *Verify) manualReason(e EndpointWindow, window WindowResult, got archive.Got) string {
-	if got.Steps == 0 {
+func (v *Verify) manualReason(e EndpointWindow, got archive.Got) string {
+	asked := time.Duration(v.Duration)
+	switch {
+	case got.Steps == 0:
 		return "no engine step was recorded: was there traffic?"
-	}
-	if v.Until != "" {
+	case v.Until != "" && e.Ended == EndedTimeout:
+		return "nobody ended the window before its timeout"
+	case e.Ended == EndedInterrupted, e.Ended == EndedAborted:
+		return "the window was " + e.Ended
+	case e.Ended == EndedLimit:
+		return "the window was ended early, by its limits"
+	case v.Until != "":
 		return ""
 	}
-	if window.Ended != EndedDuration {
-		return "the window was " + window.Ended
-	}
-	asked := time.Duration(v.Duration)
-	tolerance := max(asked/20, 50*time.Millisecond)
-	if off := (time.Duration(got.DurationNS) - asked).Abs(); off > tolerance {
-		return fmt.Sprintf("it was open for %s, %s were asked for", time.Duration(got.DurationNS).Round(time.Millisecond), asked)
+	open := time.Duration(got.DurationNS)
+	if (open - asked).Abs() > max(asked/20, 50*time.Millisecond) {
+		return fmt.Sprintf("it was open for %s, %s were asked for", open.Round(time.Millisecond), asked)
 	}
 	return ""
 }
@@ -183,7 +225,7 @@ func (v *Verify) cut(ctx context.Context, run *Run, f archive.File, scan *trace.
 	if _, err := trace.Trim(ctx, src, dst, chosen); err != nil {
 		return err
 	}
-	again, err := trace.Scan(ctx, dst)
+	again, err := trace.ScanWith(ctx, dst, trace.ScanOptions{Evidence: scan.Evidence})
 	if err != nil {
 		return fmt.Errorf("read the cut trace: %w", err)
 	}
@@ -197,7 +239,6 @@ func (v *Verify) cut(ctx context.Context, run *Run, f archive.File, scan *trace.
 	recorded := w.Got
 	w.Got, w.File = gotOf(scan.Passes[chosen.First:chosen.Last+1]), rel
 	w.Got.RecordedSteps, w.Got.IdlePasses, w.Got.Trimmed = recorded.RecordedSteps, recorded.IdlePasses, true
-	w.Got.DurationNS = chosen.End - chosen.Start
 	w.Reason = differences(w.Got, gotOf(again.Passes), v.Count)
 	w.Exact = w.Reason == ""
 	if v.KeepOriginal || !w.Exact {
@@ -229,7 +270,8 @@ func cutName(p string) string {
 	return p + ".window"
 }
 
-// gotOf tells the passes of a trace as the manifest has them.
+// gotOf tells the passes of a trace as the manifest has them. The duration is from
+// the begin of the first engine step to the end of the last.
 func gotOf(passes []trace.Pass) archive.Got {
 	got := archive.Got{Annotations: []string{}, EngineSteps: []archive.Step{}}
 	for i := range passes {
@@ -247,6 +289,10 @@ func gotOf(passes []trace.Pass) archive.Got {
 			Requests: known(p.Requests), Tokens: known(p.Tokens), StartNS: p.Start, DurationNS: p.End - p.Start})
 	}
 	got.RecordedSteps = got.Steps
+	if n := len(got.EngineSteps); n > 0 {
+		last := got.EngineSteps[n-1]
+		got.DurationNS = last.StartNS + last.DurationNS - got.EngineSteps[0].StartNS
+	}
 	return got
 }
 
@@ -319,14 +365,62 @@ func skew(windows []archive.Window) *int64 {
 	return &d
 }
 
+// missingRanks names the ranks of a process group of which no trace was collected:
+// each trace tells how many its group has.
+func missingRanks(read []scanned) []string {
+	type group struct {
+		target, endpoint string
+		size             int
+	}
+	var order []group
+	present := map[group]map[int]bool{}
+	for _, r := range read {
+		if r.scan.Rank == nil || r.scan.WorldSize == nil || *r.scan.WorldSize < 2 {
+			continue
+		}
+		g := group{target: r.file.Target, size: *r.scan.WorldSize}
+		if r.file.Endpoint != nil {
+			g.endpoint = " at " + *r.file.Endpoint
+		}
+		if present[g] == nil {
+			present[g] = map[int]bool{}
+			order = append(order, g)
+		}
+		present[g][*r.scan.Rank] = true
+	}
+	var missing []string
+	for _, g := range order {
+		if absent := absentOf(present[g], g.size); absent != "" {
+			missing = append(missing, fmt.Sprintf("%s%s: there is no trace of rank %s of %d", g.target, g.endpoint, absent, g.size))
+		}
+	}
+	return missing
+}
+
+// absentOf lists the numbers below n that are not in a set, the first few of them.
+func absentOf(present map[int]bool, n int) string {
+	const most = 16
+	var absent []string
+	for i := 0; i < n && len(absent) <= most; i++ {
+		if !present[i] {
+			absent = append(absent, strconv.Itoa(i))
+		}
+	}
+	if len(absent) > most {
+		absent[most] = "…"
+	}
+	return strings.Join(absent, ", ")
+}
+
 // options sets what all traces show, and what any shows unasked.
-func (v *Verify) options(result *VerifyResult, seen []trace.Options) {
-	if len(seen) == 0 {
+func (v *Verify) options(result *VerifyResult, read []scanned) {
+	if len(read) == 0 {
 		return
 	}
 	all := archive.Options{Shapes: true, Memory: true, Stack: true, FLOPs: true}
 	asked := options(v.Record)
-	for _, s := range seen {
+	for _, r := range read {
+		s := r.scan.Options
 		all = archive.Options{Shapes: all.Shapes && s.Shapes, Memory: all.Memory && s.Memory,
 			Stack: all.Stack && s.Stack, FLOPs: all.FLOPs && s.FLOPs}
 		for _, extra := range lacking(traceOptions(s), asked) {
@@ -343,7 +437,7 @@ func traceOptions(o trace.Options) []option {
 }
 
 // judge turns what was got into the attempt's end.
-func (v *Verify) judge(run *Run, result *VerifyResult) error {
+func (v *Verify) judge(run *Run, window WindowResult, result *VerifyResult) error {
 	if len(result.Extra) > 0 {
 		if err := run.warn("the server recorded %s, which the job did not ask for", strings.Join(result.Extra, ", ")); err != nil {
 			return err
@@ -366,10 +460,13 @@ func (v *Verify) judge(run *Run, result *VerifyResult) error {
 			missed = append(missed, fmt.Sprintf("%s: %s", windowName(w), w.Reason))
 		}
 	}
-	if len(missed) > 0 {
-		return windowNotMet("the window asked for was not got: %s", strings.Join(missed, "; "))
+	if len(missed) == 0 {
+		return nil
 	}
-	return nil
+	// What ended it early, or did not end it at all, another attempt would meet again.
+	final := window.Ended == EndedLimit || v.Until != "" && window.Ended == EndedTimeout
+	return &Failure{Status: archive.StatusWindowNotMet, Exit: ExitWindow, Final: final,
+		Err: fmt.Errorf("the window asked for was not got: %s", strings.Join(missed, "; "))}
 }
 
 func (v *Verify) whatToSet(run *Run) string {
@@ -397,11 +494,18 @@ func unlikeRanks(windows []archive.Window) {
 			first[core] = w
 			continue
 		}
-		if !slices.Equal(lead.Got.Annotations, w.Got.Annotations) {
+		if !slices.EqualFunc(lead.Got.EngineSteps, w.Got.EngineSteps, sameStep) {
 			windows[i].Exact = false
 			windows[i].Reason = fmt.Sprintf("its engine steps are not those of rank %d", *lead.Rank)
 		}
 	}
+}
+
+// sameStep tells whether two ranks may have recorded the same engine step, by what
+// their evidence tells of it.
+func sameStep(a, b archive.Step) bool {
+	same := func(x, y *int) bool { return x == nil || y == nil || *x == *y }
+	return a.Name == b.Name && a.Class == b.Class && same(a.Requests, b.Requests) && same(a.Tokens, b.Tokens)
 }
 
 // windowName names a window for people.

@@ -13,8 +13,8 @@ import (
 	"profjob/internal/wire"
 )
 
-// Warmup begins the load and waits until all its conditions hold. Without a
-// condition it waits for the load's first answer. Its cleanup ends the load.
+// Warmup begins the load and waits until all its conditions hold; without a
+// condition it goes on at once. Its cleanup ends the load.
 type Warmup struct {
 	Header
 	Targets  []Target       `json:"targets"`
@@ -41,7 +41,12 @@ func (r WarmupResult) Summary() string {
 	return fmt.Sprintf("%d running, %d requests completed", r.Running, r.Completed)
 }
 
-const warmupPoll = 50 * time.Millisecond
+const (
+	warmupPoll = 50 * time.Millisecond
+	// dip is how long fewer requests may run without an end to what is stable:
+	// between the end of one request and the start of the next there are fewer.
+	dip = 250 * time.Millisecond
+)
 
 // Kind is the row in the table of kinds.
 func (w *Warmup) Kind() string { return "warmup" }
@@ -66,7 +71,7 @@ func (w *Warmup) Undo(_ context.Context, run *Run) error { return run.stopTraffi
 // wait gives a WarmupResult; its type is any so that an error comes without one.
 func (w *Warmup) wait(ctx context.Context, run *Run, servers []server) (any, error) {
 	began := run.Clock.Now()
-	var steadySince time.Time // zero: not enough requests are running
+	var steadySince, reached time.Time // zero: not enough requests are running, never were
 	for {
 		now := run.Clock.Now()
 		at, err := w.look(ctx, run, servers)
@@ -74,10 +79,13 @@ func (w *Warmup) wait(ctx context.Context, run *Run, servers []server) (any, err
 			return nil, err
 		}
 		switch {
-		case w.Running > 0 && at.Running < int64(w.Running):
+		case at.Running >= int64(w.Running) || w.Running == 0:
+			reached = now
+			if steadySince.IsZero() {
+				steadySince = now
+			}
+		case now.Sub(reached) > dip:
 			steadySince = time.Time{}
-		case steadySince.IsZero():
-			steadySince = now
 		}
 		missing := w.missing(at, now.Sub(began), now, steadySince)
 		if len(missing) == 0 {
@@ -134,7 +142,7 @@ func failing(s load.Stats) error {
 	if s.Completed > 0 || s.Failed < enough {
 		return nil
 	}
-	return finalServerFailure("warmup: the load's first %d requests all failed: %w", s.Failed, errors.New(s.LastError))
+	return finalServerFailure("the load's first %d requests all failed: %w", s.Failed, errors.New(s.LastError))
 }
 
 // missing names the conditions that do not hold yet.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"profjob/internal/engine"
 )
@@ -13,15 +16,13 @@ import (
 type watcher struct {
 	window *Window
 	run    *Run
-	opened time.Time     // the first start's answer
-	end    chan struct{} // closed when the user ends the window; nil: it does not wait for that
+	opened time.Time           // the first start's answer
+	before map[string]Snapshot // by target: what lay in the trace directory before
 }
 
 const (
 	pollLeast = 10 * time.Millisecond
 	pollMost  = 250 * time.Millisecond
-	// deadAfter is how long a server may not answer before it counts as dead.
-	deadAfter = 2 * time.Second
 	// checkEvery is the time between two looks at health and disk.
 	checkEvery = time.Second
 	// blindWindow is how long a window stays open on a server without a count of
@@ -29,124 +30,151 @@ const (
 	blindWindow = time.Second
 )
 
-// one waits until the endpoint's window is over and notes how it ended. An error
-// means that the server died.
+// ending is how a wait ended; empty where its context was what ended it.
+type ending struct {
+	how string
+	err error // the server died, or its load fails
+}
+
+// one waits until the endpoint's window is over and notes how it ended. Several
+// things are waited for side by side, since each may take its time to answer and
+// none must make the window longer: the clock, the server's count of engine steps,
+// its health, the disk, the end of its process. The first of them ends the window.
 func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
-	base := w.steps(ctx, s)
-	watch := endpointWatch{watcher: w, server: s, answered: w.run.Clock.Now(), base: base, polled: w.opened}
-	for {
-		ended, wait, err := watch.look(ctx)
-		e.Seen = watch.seen
-		if ctx.Err() != nil {
-			e.Ended = EndedInterrupted
-			return nil
-		}
-		if err != nil || ended != "" {
-			e.Ended = ended
-			return err
-		}
-		if stopped := w.sleep(ctx, wait); stopped {
-			e.Ended = EndedStopped
-			return nil
-		}
+	watch := endpointWatch{watcher: w, server: s, seen: -1}
+	waits := []func(context.Context) ending{watch.clock, watch.health, watch.disk}
+	if w.window.Form != "manual" {
+		waits = append(waits, watch.counted)
 	}
-}
-
-// sleep waits, and tells whether the user has ended the window meanwhile.
-func (w *watcher) sleep(ctx context.Context, d time.Duration) bool {
-	ctx, cancel := context.WithCancel(ctx)
+	if p, launched := w.run.processes[s.Target.Name]; launched {
+		waits = append(waits, func(ctx context.Context) ending { return watch.process(ctx, p) })
+	}
+	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-w.end: // nil never comes
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	_ = w.run.Clock.Sleep(ctx, d) // ended early only for one of the two reasons below
-	select {
-	case <-w.end:
-		return true
-	default:
-		return false
+	ends := make(chan ending, len(waits))
+	var wg sync.WaitGroup
+	for _, wait := range waits {
+		wg.Go(func() {
+			var end ending
+			if err := safely("watch "+s.Endpoint, func() error { end = wait(waiting); return nil }); err != nil {
+				end.err = err
+			}
+			ends <- end
+		})
 	}
+	first := <-ends
+	cancel()
+	wg.Wait()
+	e.Seen, e.Ended = watch.seen, first.how
+	if first == (ending{}) {
+		e.Ended = endedBy(ctx)
+	}
+	return first.err
 }
 
-// steps reads the server's count of engine steps, −1 where there is none.
-func (w *watcher) steps(ctx context.Context, s server) int64 {
-	m, err := s.Client.Metrics(ctx)
-	if err != nil {
-		return -1
+// endedBy tells how a window ended that a context has ended.
+func endedBy(ctx context.Context) string {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errWindowEnded):
+		return EndedStopped
+	case errors.Is(cause, ErrInterrupted):
+		return EndedInterrupted
 	}
-	return m.EngineSteps
+	return EndedAborted
 }
 
 // endpointWatch is the state of one endpoint's wait.
 type endpointWatch struct {
 	*watcher
-	server   server
-	base     int64 // engine steps at the start, −1: not known
-	seen     int64
-	polled   time.Time
-	checked  time.Time
-	answered time.Time // when the server last answered
+	server server
+	seen   int64 // engine steps since the window opened, by the server's count; −1: not known
 }
 
-// look reads the clock and the server once: is the window over, and if not, when to look again?
-func (w *endpointWatch) look(ctx context.Context) (ended string, wait time.Duration, err error) {
-	now := w.run.Clock.Now()
-	open := now.Sub(w.opened)
-	if err := w.alive(ctx, now); err != nil {
-		return "", 0, err
+// clock waits for the duration of a window by hand, else for the timeout.
+func (w *endpointWatch) clock(ctx context.Context) ending {
+	limit, how := time.Duration(w.window.Timeout), EndedTimeout
+	timed := w.window.Form == "manual" && w.window.Until == ""
+	if timed {
+		limit, how = time.Duration(w.window.Duration), EndedDuration
 	}
-	if over := w.overLimit(ctx, now); over {
-		return EndedLimit, 0, nil
+	for {
+		open := w.run.Clock.Now().Sub(w.opened)
+		if open >= limit {
+			return ending{how: how}
+		}
+		switch {
+		case timed:
+			w.run.progress("recording", open.Milliseconds(), limit.Milliseconds(), "ms")
+		case w.window.Form == "manual":
+			w.run.progress("recording until stopped", int64(open/time.Second), 0, "s")
+		}
+		if w.run.Clock.Sleep(ctx, min(limit-open, pollMost)) != nil {
+			return ending{}
+		}
 	}
-	if w.window.Form == "manual" {
-		return w.manual(open)
-	}
-	if open >= time.Duration(w.window.Timeout) {
-		return EndedTimeout, 0, nil
-	}
-	return w.counted(ctx, open)
-}
-
-// manual waits for the time asked, or until told.
-func (w *endpointWatch) manual(open time.Duration) (string, time.Duration, error) {
-	w.seen = -1
-	if w.window.Until != "" {
-		w.run.progress("recording until stopped", int64(open/time.Second), 0, "s")
-		return "", pollMost, nil
-	}
-	left := time.Duration(w.window.Duration) - open
-	if left <= 0 {
-		return EndedDuration, 0, nil
-	}
-	w.run.progress("recording", int64(open/time.Millisecond), int64(time.Duration(w.window.Duration)/time.Millisecond), "ms")
-	return "", min(left, pollMost), nil
 }
 
 // counted waits until the server's own count of engine steps says that enough
 // have been recorded. It is a hint: the trace is the proof.
-func (w *endpointWatch) counted(ctx context.Context, open time.Duration) (string, time.Duration, error) {
-	if w.base < 0 {
-		w.seen = -1
-		hold := blindWindow << min(w.run.Place.Attempt-1, 10)
-		if open >= hold {
-			return EndedRecorded, 0, nil
+func (w *endpointWatch) counted(ctx context.Context) ending {
+	base, ok := w.base(ctx)
+	if !ok {
+		return ending{}
+	}
+	if base < 0 {
+		return w.blind(ctx)
+	}
+	w.seen = 0
+	for {
+		need := w.needed()
+		if m, err := w.server.Client.Metrics(ctx); err == nil && m.EngineSteps >= base {
+			w.seen = m.EngineSteps - base
 		}
-		return "", min(hold-open, pollMost), nil
+		if w.seen >= need {
+			return ending{how: EndedRecorded}
+		}
+		asked := int64(w.window.Delay + w.window.Count)
+		w.run.progress("recording engine steps", min(w.seen, asked), asked, "steps")
+		if w.run.Clock.Sleep(ctx, nextPoll(w.seen, need, w.run.Clock.Now().Sub(w.opened))) != nil {
+			return ending{}
+		}
 	}
-	need := w.needed()
-	if count := w.steps(ctx, w.server); count >= 0 {
-		w.seen = count - w.base
-		w.answered = w.run.Clock.Now()
+}
+
+// base reads the count that the window starts from; −1 where the server has none.
+// Steps that pass before it is read are recorded beside those that are waited for.
+// It is false where ctx ended first.
+func (w *endpointWatch) base(ctx context.Context) (int64, bool) {
+	for {
+		m, err := w.server.Client.Metrics(ctx)
+		if err == nil {
+			return max(m.EngineSteps, -1), true
+		}
+		if ctx.Err() != nil {
+			return 0, false
+		}
+		var status *engine.StatusError
+		if errors.As(err, &status) || w.run.Clock.Now().Sub(w.opened) >= w.hold() {
+			return -1, true
+		}
+		if w.run.Clock.Sleep(ctx, pollMost) != nil {
+			return 0, false
+		}
 	}
-	if w.seen >= need {
-		return EndedRecorded, 0, nil
+}
+
+// hold is how long a window stays open where steps cannot be counted.
+func (w *endpointWatch) hold() time.Duration {
+	return blindWindow << min(w.retries(), 10)
+}
+
+func (w *endpointWatch) blind(ctx context.Context) ending {
+	left := w.hold() - w.run.Clock.Now().Sub(w.opened)
+	w.run.progress("recording blindly: the server tells no count of engine steps", 0, 0, "")
+	if w.run.Clock.Sleep(ctx, max(left, 0)) != nil {
+		return ending{}
 	}
-	w.run.progress("recording engine steps", min(w.seen, int64(w.window.Delay+w.window.Count)), int64(w.window.Delay+w.window.Count), "steps")
-	return "", nextPoll(w.seen, need, open), nil
+	return ending{how: EndedRecorded}
 }
 
 // needed is how many engine steps must be seen to pass. Counts lag behind by some
@@ -154,74 +182,118 @@ func (w *endpointWatch) counted(ctx context.Context, open time.Duration) (string
 // asked for; each further attempt waits for more.
 func (w *endpointWatch) needed() int64 {
 	const margin, more = 2, 4
-	return int64(w.window.Delay + w.window.Count + margin + more*(w.run.Place.Attempt-1))
+	return int64(w.window.Delay + w.window.Count + margin + more*w.retries())
 }
+
+// retries is how many attempts of the round came before this one.
+func (w *endpointWatch) retries() int { return max(w.run.Place.Attempt-1, 0) }
 
 // nextPoll looks again at half the time that the rest will take at the pace so far.
 func nextPoll(seen, need int64, open time.Duration) time.Duration {
 	if seen <= 0 {
 		return pollLeast * 2
 	}
-	rest := time.Duration(int64(open) / seen * (need - seen))
-	return max(pollLeast, min(rest/2, pollMost))
+	half := float64(open) / float64(seen) * float64(need-seen) / 2
+	return time.Duration(max(float64(pollLeast), min(half, float64(pollMost))))
 }
 
-// alive looks from time to time whether the server still serves, and fails once
-// it has not for too long.
-func (w *endpointWatch) alive(ctx context.Context, now time.Time) error {
-	name := w.server.Target.Name
-	if p, died := w.run.died(name); died {
-		return finalServerFailure("%s ended while it recorded (%w)", name, exitText(p))
+// health waits until the server does not serve any more, or all of the load fails.
+func (w *endpointWatch) health(ctx context.Context) ending {
+	answered := w.run.Clock.Now()
+	for w.run.Clock.Sleep(ctx, checkEvery) == nil {
+		if t := w.run.traffic; t != nil {
+			if err := failing(t.run.Stats()); err != nil {
+				return ending{err: err}
+			}
+		}
+		err := w.ready(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		now := w.run.Clock.Now()
+		if err == nil {
+			answered = now
+			continue
+		}
+		if now.Sub(answered) >= patience(err) {
+			return ending{err: finalServerFailure("%s died while it recorded: %w", w.server.Target.Name, err)}
+		}
 	}
-	if now.Sub(w.polled) < checkEvery {
-		return nil
-	}
-	w.polled = now
-	err := w.server.Client.Ready(ctx)
-	if err == nil || ctx.Err() != nil {
-		w.answered = now
-		return nil
-	}
-	if w.run.Clock.Now().Sub(w.answered) < deadAfter && !errors.Is(err, engine.ErrUnreachable) {
-		return nil
-	}
-	return finalServerFailure("%s died while it recorded: %w", name, err)
+	return ending{}
 }
 
-// overLimit tells whether the window must end so that the disk does not fill up.
-func (w *endpointWatch) overLimit(ctx context.Context, now time.Time) bool {
-	if now.Sub(w.checked) < checkEvery {
-		return false
+func (w *endpointWatch) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return w.server.Client.Ready(ctx)
+}
+
+// patience is how long a server may go on with such an error before it counts as
+// dead. One whose answers do not come may only be busy: starting and writing freeze
+// some servers for half a minute (SGLang 34942).
+func patience(err error) time.Duration {
+	const refused, failing, mute = 0, 2 * time.Second, time.Minute
+	var status *engine.StatusError
+	switch {
+	case gone(err):
+		return refused
+	case errors.As(err, &status):
+		return failing
 	}
-	w.checked = now
+	return mute
+}
+
+// process waits for the end of a launched server.
+func (w *endpointWatch) process(ctx context.Context, p Process) ending {
+	select {
+	case <-p.Exited():
+		return ending{err: finalServerFailure("%s ended while it recorded (%w)", w.server.Target.Name, exitText(p))}
+	case <-ctx.Done():
+		return ending{}
+	}
+}
+
+// disk waits until the window must end so that the disk does not fill up.
+func (w *endpointWatch) disk(ctx context.Context) ending {
+	for {
+		if w.overLimit(ctx) {
+			return ending{how: EndedLimit}
+		}
+		if w.run.Clock.Sleep(ctx, checkEvery) != nil {
+			return ending{}
+		}
+	}
+}
+
+func (w *endpointWatch) overLimit(ctx context.Context) bool {
 	dir := w.run.traceDir(w.server.Target)
-	free, err := w.run.Files(dir).Free(ctx, ".")
-	if err != nil {
-		return false // the directory may not be there yet
-	}
-	if free < w.window.MinFreeDisk {
-		return w.limit("%s has %d bytes free, limits.min_free_disk asks for %d: the window ends early", dir, free, w.window.MinFreeDisk)
+	free, err := w.run.free(ctx, dir)
+	if err == nil && free < w.window.MinFreeDisk {
+		return w.limit("%s has %s free, limits.min_free_disk asks for %s: the window ends early", dir, size(free), size(w.window.MinFreeDisk))
 	}
 	if w.window.MaxTraceSize > 0 && w.written(ctx) > w.window.MaxTraceSize {
-		return w.limit("%s has grown by more than limits.max_trace_size (%d bytes): the window ends early", dir, w.window.MaxTraceSize)
+		return w.limit("%s has grown by more than limits.max_trace_size (%s): the window ends early", dir, size(w.window.MaxTraceSize))
 	}
 	return false
 }
+
+func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
 
 func (w *endpointWatch) limit(format string, args ...any) bool {
 	_ = w.run.warn("%s: %s", w.server.Target.Name, fmt.Sprintf(format, args...)) // the journal's next line reports its error
 	return true
 }
 
-// written is the size of what was written since the window opened, by the files' times.
+// written is the size of the files that are new or have changed since the window opened.
 func (w *endpointWatch) written(ctx context.Context) int64 {
 	files, err := w.run.Files(w.run.traceDir(w.server.Target)).List(ctx, ".")
 	if err != nil {
-		return 0
+		return 0 // it may not be there yet
 	}
+	before := w.before[w.server.Target.Name]
 	var sum int64
 	for _, f := range files {
-		if f.ModTime.After(w.opened) {
+		if before[f.Path] != fingerprint(f) {
 			sum += f.Size
 		}
 	}

@@ -30,9 +30,10 @@ type Window struct {
 	MaxTraceSize int64         `json:"max_trace_size,omitempty"`
 }
 
-// WindowResult says when each endpoint recorded, by this machine's clock.
+// WindowResult says when each endpoint recorded, by this machine's clock. There is
+// one as soon as every start was answered well, whatever came after that.
 type WindowResult struct {
-	Ended     string              `json:"ended"`
+	Ended     string              `json:"ended"` // as at the endpoint whose window ended worst
 	Endpoints []EndpointWindow    `json:"endpoints"`
 	Before    map[string]Snapshot `json:"before"` // by target: what lay in the trace directory before
 }
@@ -47,20 +48,31 @@ type EndpointWindow struct {
 	StartAnswered time.Time `json:"start_answered"`
 	StopSent      time.Time `json:"stop_sent"`
 	StopAnswered  time.Time `json:"stop_answered"`
-	StopError     string    `json:"stop_error,omitempty"`
-	Seen          int64     `json:"seen"` // engine steps by the server's own count; −1: not known
-	Ended         string    `json:"ended"`
+	// Stopped: the server itself has answered the stop, be it with an error, so
+	// that what it writes it has written.
+	Stopped   bool   `json:"stopped"`
+	StopError string `json:"stop_error,omitempty"`
+	Seen      int64  `json:"seen"` // engine steps by the server's own count; −1: not known
+	Ended     string `json:"ended"`
+	Error     string `json:"error,omitempty"` // why it could not be recorded to the end
 }
 
-// How the wait for a window ended.
+// Lost tells of an endpoint that failed and whose files cannot be waited for.
+func (e EndpointWindow) Lost() bool { return e.Error != "" && !e.Stopped }
+
+// How the wait for a window ended, from the best on.
 const (
 	EndedRecorded    = "recorded"    // the engine steps have passed
 	EndedDuration    = "duration"    // the time is over
 	EndedStopped     = "stopped"     // the user ended a window that lasts until then
+	EndedTimeout     = "timeout"     // the window's own
+	EndedLimit       = "limit"       // of disk or size
 	EndedInterrupted = "interrupted" // the user interrupted the run
-	EndedTimeout     = "timeout"
-	EndedLimit       = "limit" // of disk or size
+	EndedAborted     = "aborted"     // this or another endpoint failed
 )
+
+// endings are those in the order of their constants.
+var endings = []string{EndedRecorded, EndedDuration, EndedStopped, EndedTimeout, EndedLimit, EndedInterrupted, EndedAborted}
 
 // Summary tells how long the window was open.
 func (r WindowResult) Summary() string {
@@ -76,6 +88,17 @@ func (r WindowResult) Summary() string {
 	return text
 }
 
+// opened is when the first start was answered, from which the window counts.
+func (r WindowResult) opened() time.Time {
+	first := r.Endpoints[0].StartAnswered
+	for _, e := range r.Endpoints[1:] {
+		if e.StartAnswered.Before(first) {
+			first = e.StartAnswered
+		}
+	}
+	return first
+}
+
 // Kind is the row in the table of kinds.
 func (w *Window) Kind() string { return "window" }
 
@@ -85,26 +108,30 @@ func (w *Window) Do(ctx context.Context, run *Run) (any, error) {
 	if err != nil {
 		return nil, backoff.Permanent(err)
 	}
+	if len(servers) == 0 {
+		return nil, backoff.Permanent(finalServerFailure("window: no target has an endpoint"))
+	}
 	result := WindowResult{Before: map[string]Snapshot{}}
 	for _, t := range w.Targets {
-		if result.Before[t.Name], err = run.snapshot(ctx, t); err != nil {
+		result.Before[t.Name], err = run.snapshot(ctx, t)
+		switch {
+		case ctx.Err() != nil:
+			return nil, backoff.Permanent(context.Cause(ctx))
+		case err != nil:
 			return nil, backoff.Permanent(fmt.Errorf("list trace_dir of %s: %w", t.Name, err))
 		}
 	}
 	if err := run.keepMetrics(ctx, servers, "before"); err != nil {
 		return nil, backoff.Permanent(err)
 	}
-	result.Endpoints, err = w.record(ctx, run, servers)
-	if err != nil {
-		return nil, backoff.Permanent(err)
+	err = w.record(ctx, run, servers, &result)
+	if err != nil && result.Endpoints == nil {
+		return nil, backoff.Permanent(err) // what was started all the same, Undo stops
 	}
-	for _, e := range result.Endpoints {
-		result.Ended = e.Ended
-	}
-	if err := run.keepMetrics(context.WithoutCancel(ctx), servers, "stop"); err != nil {
-		return nil, backoff.Permanent(err)
-	}
-	return result, errorPermanent(run.stopTraffic())
+	trafficErr := run.stopTraffic()
+	late, cancel := run.untilAbandoned(ctx)
+	defer cancel()
+	return result, errorPermanent(errors.Join(err, trafficErr, run.keepMetrics(late, servers, "stop")))
 }
 
 // Undo stops what may still be on.
@@ -115,47 +142,6 @@ func errorPermanent(err error) error {
 		return nil
 	}
 	return backoff.Permanent(err)
-}
-
-// record starts all endpoints, watches each until its window is over, and stops it.
-func (w *Window) record(ctx context.Context, run *Run, servers []server) ([]EndpointWindow, error) {
-	// Before the start, so that a wish to end which comes right after it is the window's.
-	end, release := w.until(run)
-	defer release()
-	windows, err := w.startAll(ctx, run, servers)
-	if err != nil {
-		return nil, err
-	}
-	if err := run.keepMetrics(ctx, servers, "start"); err != nil && ctx.Err() == nil {
-		return nil, err
-	}
-	watch := watcher{window: w, run: run, opened: firstAnswer(windows), end: end}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	errs := make([]error, len(servers))
-	var wg sync.WaitGroup
-	for i, s := range servers {
-		wg.Go(func() {
-			if errs[i] = watch.one(ctx, s, &windows[i]); errs[i] != nil {
-				cancel(errs[i]) // the others end their windows, too
-			}
-			stopErr := w.stopOne(ctx, run, s, &windows[i])
-			if errors.Is(stopErr, engine.ErrUnreachable) {
-				errs[i] = errors.Join(errs[i], finalServerFailure("%s died while it recorded: %w", s.Endpoint, stopErr))
-			}
-		})
-	}
-	wg.Wait()
-	return windows, errors.Join(errs...)
-}
-
-// until gives a channel that ends a window which lasts until it is told to stop.
-func (w *Window) until(run *Run) (end chan struct{}, release func()) {
-	if w.Until == "" {
-		return nil, func() {}
-	}
-	end = make(chan struct{})
-	return end, run.Interrupts.Claim(func() { close(end) })
 }
 
 // startAll sends every start at once. Where one fails, the error is returned and
@@ -169,14 +155,11 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server) ([]En
 		windows[i] = EndpointWindow{Target: s.Target.Name, Endpoint: s.Endpoint, Strategy: choice, Bound: bound, Seen: -1}
 		wg.Go(func() {
 			windows[i].StartSent = run.Clock.Now()
-			errs[i] = run.start(ctx, s, engine.StartOptions{MaxSteps: bound})
+			errs[i] = safely("start "+s.Endpoint, func() error { return run.start(ctx, s, engine.StartOptions{MaxSteps: bound}) })
 			windows[i].StartAnswered = run.Clock.Now()
 		})
 	}
 	wg.Wait()
-	for i, err := range errs {
-		errs[i] = startFailure(servers[i], err)
-	}
 	return windows, errors.Join(errs...)
 }
 
@@ -184,7 +167,7 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server) ([]En
 func (w *Window) choice(run *Run, s server) (strategy string, bound int) {
 	probed, _ := Latest[ProbeResult](run.State)
 	for _, e := range probed.Endpoints {
-		if e.Endpoint == s.Endpoint {
+		if e.Target == s.Target.Name && e.Endpoint == s.Endpoint {
 			strategy = e.Choice.Strategy
 		}
 	}
@@ -202,54 +185,96 @@ func (w *Window) bound() int {
 	return 2*(w.Delay+w.Count) + slack
 }
 
-// startFailure tells how a run ends whose start failed.
-func startFailure(s server, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, engine.ErrUnreachable), errors.Is(err, engine.ErrNotConfigured), errors.Is(err, engine.ErrRefused):
-		return finalServerFailure("%s: %w", s.Target.Name, err)
+// errWindowEnded is what ends the wait for a window that lasts until it is told to stop.
+var errWindowEnded = errors.New("the window was told to end")
+
+// record starts all endpoints, watches each until its window is over, and stops it.
+// It fills in the windows of the result, unless a start failed.
+func (w *Window) record(ctx context.Context, run *Run, servers []server, result *WindowResult) error {
+	waiting, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if w.Until != "" { // before the start: a wish to end that comes right after it is the window's
+		defer run.Interrupts.Claim(func() { end(errWindowEnded) })()
 	}
-	return serverFailure("%s: %w", s.Target.Name, err)
+	windows, err := w.startAll(ctx, run, servers)
+	if err != nil {
+		return err
+	}
+	result.Endpoints = windows
+	watch := watcher{window: w, run: run, opened: result.opened(), before: result.Before}
+	errs := make([]error, len(servers)+1)
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() {
+			e := &result.Endpoints[i]
+			err := safely("watch "+s.Endpoint, func() error { return watch.one(waiting, s, e) })
+			if err != nil {
+				e.Ended = EndedAborted
+				end(err) // the others end their windows, too
+			}
+			err = errors.Join(err, safely("stop "+s.Endpoint, func() error { return w.stopOne(ctx, run, s, e) }))
+			if errs[i] = err; err != nil {
+				e.Error = err.Error()
+			}
+		})
+	}
+	// The files of metrics must not make the window longer: they are read beside it.
+	wg.Go(func() { errs[len(servers)] = run.keepMetrics(waiting, servers, "start") })
+	wg.Wait()
+	result.Ended = ended(result.Endpoints)
+	return errors.Join(errs...)
 }
 
-func firstAnswer(windows []EndpointWindow) time.Time {
-	first := windows[0].StartAnswered
-	for _, e := range windows[1:] {
-		if e.StartAnswered.Before(first) {
-			first = e.StartAnswered
+// ended gives the worst ending of several windows.
+func ended(windows []EndpointWindow) string {
+	worst := 0
+	for _, e := range windows {
+		for i, how := range endings {
+			if e.Ended == how {
+				worst = max(worst, i)
+			}
 		}
 	}
-	return first
+	return endings[worst]
 }
 
-// stopOne closes one endpoint's window. Only the third interrupt leaves a stop unanswered.
+// stopOne closes one endpoint's window. Only the third interrupt leaves a stop
+// unanswered. An error means that the server cannot be reached any more; whether a
+// stop that failed otherwise has lost anything is for the files to say.
 func (w *Window) stopOne(ctx context.Context, run *Run, s server, e *EndpointWindow) error {
 	ctx, cancel := run.untilAbandoned(ctx)
 	defer cancel()
 	e.StopSent = run.Clock.Now()
 	err := run.stop(ctx, s)
 	e.StopAnswered = run.Clock.Now()
+	e.Stopped = err == nil || answeredStop(err)
 	if err == nil {
 		return nil
 	}
 	e.StopError = err.Error()
-	// Whether anything was lost is for the files to say: a stop that fails may have written them.
-	return errors.Join(err, run.warn("%s: %v", s.Target.Name, err))
+	if errors.Is(err, engine.ErrUnreachable) {
+		return finalServerFailure("%s died while it recorded: %w", s.Target.Name, err)
+	}
+	return run.warn("%s: %v", s.Target.Name, err)
 }
 
 // untilAbandoned gives a context that outlives the given one, but not the user's third interrupt.
 func (r *Run) untilAbandoned(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	third := r.Interrupts.Level(3)
+	watched := make(chan struct{})
 	go func() {
+		defer close(watched)
 		select {
 		case <-third:
-			cancel()
+			cancel(ErrInterrupted)
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() {
+		cancel(context.Canceled)
+		<-watched
+	}
 }
 
 // Snapshot says of each file in a directory, by its path, what tells a change: size, time and identity.

@@ -61,12 +61,27 @@ func (a *app) run(ctx context.Context) int {
 	if err == nil {
 		return steps.ExitOK
 	}
-	exit := &exitError{code: steps.ExitUsage, err: err}
-	errors.As(err, &exit)
-	if exit.err != nil {
-		fmt.Fprintf(a.stderr, "Error: %s\n", strings.TrimRight(exit.Error(), "\n")) //nolint:errcheck // nobody is left to tell
+	a.sayError(err)
+	return exitOf(err)
+}
+
+// exitOf gives the exit code that an error stands for; one that is not ours is
+// cobra's, about how the program was called.
+func exitOf(err error) int {
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
 	}
-	return exit.code
+	return steps.ExitUsage
+}
+
+// sayError shows an error on stderr, unless everything has been said.
+func (a *app) sayError(err error) {
+	var exit *exitError
+	if errors.As(err, &exit) && exit.err == nil {
+		return
+	}
+	fmt.Fprintf(a.stderr, "Error: %s\n", strings.TrimRight(err.Error(), "\n")) //nolint:errcheck // nobody is left to tell
 }
 
 func (a *app) rootCommand() *cobra.Command {

@@ -40,7 +40,10 @@ profiling routes, in the dialect of the version asked for. Without --trace-dir i
 is a server whose profiler is not configured.
 
 It ends at SIGINT or SIGTERM. Like vLLM, it loses a recording that is not stopped
-before that.`,
+before that.
+
+Exit codes: 0 ended by a signal; 2 usage wrong, or the address cannot be listened
+at; 1 anything else.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runEngine(cmd.Context(), opts) },
 	}

@@ -95,8 +95,9 @@ func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec
 	return nil
 }
 
+// absolute resolves a path of a job file; empty stays empty.
 func absolute(job *spec.Job, path string) string {
-	if filepath.IsAbs(path) {
+	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(job.Dir, path)

@@ -41,26 +41,30 @@ Exit codes: 0 done, or nothing to change; 1 with --check, some file would change
 
 func (a *app) runFmt(opts fmtOptions, paths []string) error {
 	if len(paths) == 0 || len(paths) == 1 && paths[0] == "-" {
-		return a.formatStdin()
+		return a.formatStdin(opts)
 	}
 	changed := false
+	var errs []error // a broken file does not keep the others from being formatted
 	for _, path := range paths {
 		did, err := formatFile(path, opts.check)
 		if err != nil {
-			return usage("fmt %s: %w", path, err)
+			errs = append(errs, fmt.Errorf("fmt %s: %w", path, err))
 		}
 		if did {
 			fmt.Fprintln(a.stdout, path) //nolint:errcheck // the file is written all the same
 		}
 		changed = changed || did
 	}
-	if changed && opts.check {
+	switch {
+	case len(errs) > 0:
+		return failed(steps.ExitUsage, errors.Join(errs...))
+	case changed && opts.check:
 		return said(steps.ExitFailed)
 	}
 	return nil
 }
 
-func (a *app) formatStdin() error {
+func (a *app) formatStdin(opts fmtOptions) error {
 	src, err := io.ReadAll(io.LimitReader(a.stdin, maxFormat+1))
 	if err != nil {
 		return usage("fmt: %w", err)
@@ -68,6 +72,12 @@ func (a *app) formatStdin() error {
 	out, err := format("<stdin>", src)
 	if err != nil {
 		return usage("fmt: %w", err)
+	}
+	if opts.check {
+		if bytes.Equal(src, out) {
+			return nil
+		}
+		return said(steps.ExitFailed)
 	}
 	if _, err = a.stdout.Write(out); err != nil {
 		return failed(steps.ExitFailed, err)

@@ -146,6 +146,14 @@ func oneFile(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// someFiles is the argument of commands that take any number of job files.
+func someFiles(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usage("%s wants job files, see %s --help", cmd.Name(), cmd.CommandPath())
+	}
+	return nil
+}
+
 // kept are the input files in the form in which a run keeps them; a file that
 // may not be kept is kept as its hash.
 func kept(sources []spec.Source) []runner.Input {

@@ -88,7 +88,7 @@ func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.K
 	info, err := probeEndpoint(ctx, job, t, kind, endpoint)
 	c.Engine, c.Version, c.Evidence = info.Engine, info.Version, info.Evidence
 	if err == nil && info.Profiling == engine.ProfilingNotConfigured {
-		err = errors.New(engine.ErrNotConfigured.Error() + "; " + steps.WhatToSet(probe.Target(t.Name), t.TraceDir, info.Version, probe.Record))
+		err = errors.New(engine.ErrNotConfigured.Error() + "; " + steps.WhatToSet(probe.Target(t.Name), absolute(job, t.TraceDir), info.Version, probe.Record))
 	}
 	if err != nil {
 		c.Error = err.Error()

@@ -36,7 +36,12 @@ Exit codes: 0 all answered and can be profiled; 2 job file or usage wrong; 4 one
 cannot be reached, is no such server, or has no profiler configured.`,
 		Example: `  profjob probe http://127.0.0.1:8000
   profjob probe nightly.hcl -o json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("probe wants one job file, or URLs, see profjob probe --help")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runProbe(cmd.Context(), opts, args) },
 	}
 	opts.addFlags(c)
@@ -71,11 +76,13 @@ func (a *app) runProbe(ctx context.Context, opts probeOptions, args []string) er
 }
 
 func (a *app) probeAll(ctx context.Context, opts probeOptions, args []string) ([]probed, error) {
-	if strings.Contains(args[0], "://") {
+	isURL := func(a string) bool { return strings.Contains(a, "://") }
+	switch {
+	case !slices.ContainsFunc(args, isURL) && len(args) == 1:
+	case slices.ContainsFunc(args, func(a string) bool { return !isURL(a) }):
+		return nil, usage("probe wants one job file, or URLs like http://HOST:PORT")
+	default:
 		return probeURLs(ctx, opts.engine, args)
-	}
-	if len(args) != 1 {
-		return nil, usage("probe wants one job file, or URLs")
 	}
 	c, err := a.loadOrSay(ctx, &opts.jobFlags, args[0])
 	if err != nil {
@@ -93,7 +100,12 @@ func (a *app) probeAll(ctx context.Context, opts probeOptions, args []string) ([
 func probeURLs(ctx context.Context, engineName string, urls []string) ([]probed, error) {
 	kind, ok := kinds.Find(engineName)
 	if !ok {
-		return nil, usage("--engine %q is not known", engineName)
+		return nil, usage("--engine %q is not known: one of %s", engineName, strings.Join(slices.Sorted(maps.Keys(catalog())), ", "))
+	}
+	for _, u := range urls {
+		if !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
+			return nil, usage("probe %s: a server's URL is written http://HOST:PORT", u)
+		}
 	}
 	job := &spec.Job{}
 	t := &spec.Target{Engine: kind.Name}

@@ -70,8 +70,9 @@ func (a *app) runRun(ctx context.Context, opts runOptions, path string) error {
 	var codes []int
 	for i, job := range c.jobs {
 		result, err := a.runOne(ctx, opts, c, job, c.plans[i], interrupts)
-		if err != nil {
-			return err
+		if err != nil { // the run could not even begin: the later jobs may
+			a.sayError(err)
+			result.Exit = exitOf(err)
 		}
 		codes = append(codes, result.Exit)
 		if result.Manifest != nil {

@@ -102,19 +102,32 @@ func walk(ts *testscript.TestScript, dir string, file func(path string)) {
 // list, and "." alone for the whole; a value is text, or JSON as it is written.
 func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, neg, false, len(args) >= 2, "json FILE PATH=VALUE|PATH~REGEXP …")
-	doc := readJSON(ts, args[0])
-	for _, check := range args[1:] {
+	checkValues(ts, args[0], readJSON(ts, args[0]), args[1:])
+}
+
+// cmdJSONLines checks the same of each line of a file: jsonl FILE PATH=VALUE|PATH~REGEXP …
+func cmdJSONLines(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) >= 2, "jsonl FILE PATH=VALUE|PATH~REGEXP …")
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var doc any
+		ts.Check(json.Unmarshal([]byte(line), &doc))
+		checkValues(ts, args[0], doc, args[1:])
+	}
+}
+
+func checkValues(ts *testscript.TestScript, name string, doc any, checks []string) {
+	for _, check := range checks {
 		i := strings.IndexAny(check, "=~")
 		if i < 0 {
 			ts.Fatalf("%q is no check", check)
 		}
 		value, err := lookup(doc, check[:i])
 		if err != nil {
-			ts.Fatalf("%s: %s: %v", args[0], check, err)
+			ts.Fatalf("%s: %s: %v", name, check, err)
 		}
 		got, want := plainText(value), check[i+1:]
 		if check[i] == '=' && got != want || check[i] == '~' && !regexp.MustCompile(want).MatchString(got) {
-			ts.Fatalf("%s: %s is %s, want %s", args[0], check[:i], got, want)
+			ts.Fatalf("%s: %s is %s, want %s", name, check[:i], got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -74,6 +75,14 @@ func cmdFreePort(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], l.Addr().String())
 }
 
+// cmdPort takes the port out of an address: port NAME ADDRESS
+func cmdPort(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 2, "port NAME ADDRESS")
+	_, port, err := net.SplitHostPort(args[1])
+	ts.Check(err)
+	ts.Setenv(args[0], port)
+}
+
 // cmdHTTP asks a server and checks the status: http METHOD URL STATUS
 func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	usageOf(ts, neg, false, len(args) == 3, "http METHOD URL STATUS")
@@ -107,6 +116,40 @@ func ask(method, url string) (status int, body string, err error) {
 	const most = 1 << 20
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	return resp.StatusCode, string(data), err
+}
+
+// cmdTraffic sends requests to a server, one after the other, until the script
+// ends: traffic URL
+func cmdTraffic(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 1, "traffic URL")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			completion(ctx, args[0])
+		}
+	}()
+	ts.Defer(func() {
+		cancel()
+		<-done
+	})
+}
+
+// completion asks for one; a server that fails shows in what the script checks.
+func completion(ctx context.Context, url string) {
+	body := strings.NewReader(`{"model": "tiny", "prompt": "Tell me a story.", "max_tokens": 64}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/completions", body)
+	if err != nil {
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
 }
 
 // cmdIdle checks that the profiler of an embedded engine of vLLM 0.32 is off: a

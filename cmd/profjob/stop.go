@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,8 +124,18 @@ func (a *app) stopEndpoint(ctx context.Context, job *spec.Job, t *spec.Target, k
 		return err
 	}
 	if err != nil {
-		return err
+		return explained(err)
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s: stopped\n", endpoint)
 	return err
+}
+
+// explained adds to a stop's 500 what it may mean: vLLM 0.11.0 to 0.15.1 and
+// SGLang answer so where nothing was recording, too.
+func explained(err error) error {
+	var status *engine.StatusError
+	if !errors.As(err, &status) || status.Code != http.StatusInternalServerError {
+		return err
+	}
+	return fmt.Errorf("%w (many versions answer so where nothing was recording; if the server's log says nothing else, nothing was)", err)
 }

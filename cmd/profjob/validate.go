@@ -26,7 +26,7 @@ func (a *app) validateCommand() *cobra.Command {
 job. Every mistake is shown at once, each once. No server is asked.
 
 Exit codes: 0 nothing wrong; 2 something is.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someFiles,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runValidate(cmd.Context(), opts, args) },
 	}
 	opts.addFlags(c)

@@ -22,7 +22,10 @@ func (a *app) versionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Long: `Print the version, the commit that it was built from, and the version of Go.
+
+Exit codes: 0 printed; 2 usage wrong.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if output == "json" {
 				err := json.NewEncoder(a.stdout).Encode(map[string]string{"version": version(), "commit": commit(), "go": runtime.Version()})

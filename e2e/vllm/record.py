@@ -266,4 +266,5 @@ def find(value, pattern, path="$"):
     return found
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # serve.sh VERSION PORT TRACE_DIR [vllm arguments…]: a tiny Llama with made-up weights on 127.0.0.1:PORT, in the foreground
-# (this process becomes the server: end it with SIGTERM to its pid). The model is called "tiny"; the vocabulary has 512
-# token ids, 0 to 259 with text. Ready when GET /health answers 200, 15 to 60 s later on two cores.
+# (this very process becomes the server). Installs the version first where needed. Ready when GET /health answers 200: 25
+# to 55 s on two free cores, two minutes on busy ones, longer the first time. The model is called "tiny"; the vocabulary
+# has 512 token ids, 0 to 259 with text.
 #
 # The server's own profiler writes to TRACE_DIR, configured in the dialect of the version; NO_PROFILER=1 leaves it out.
-# What it records: SHAPES=1 MEMORY=1 STACK=1 FLOPS=1 (each 0 unless set). Gzip is on.
+# What it records: SHAPES, MEMORY, STACK, FLOPS, each 1 or 0 (0). Gzip is on. Up to 0.15 the frontend writes a trace too.
 # Also read: OMP_NUM_THREADS (2), VLLM_CPU_OMP_THREADS_BIND, VLLM_CPU_KVCACHE_SPACE (GiB, 1), VLLM_CACHE_ROOT,
-# TORCHDYNAMO_DISABLE (1). All else of the environment
-# (PYTHONPATH with plugins, VLLM_SERVER_DEV_MODE, VLLM_CUSTOM_SCOPES_FOR_PROFILING, VLLM_PROFILER_MAX_ITERS …) reaches
-# the server as it is, but for profiler variables of an outer vLLM, which are dropped where the knobs above speak.
+# TORCHDYNAMO_DISABLE (1). The rest of the environment (PYTHONPATH with plugins, VLLM_SERVER_DEV_MODE,
+# VLLM_CUSTOM_SCOPES_FOR_PROFILING, VLLM_PROFILER_MAX_ITERS …) reaches the server as it is, but for the profiler variables
+# that the knobs stand for. Add no --profiler-config: the second one replaces the first whole.
+#
+# To end it: stop the profiler, let requests end or hang up (it waits for them without end), SIGTERM to its pid.
 set -euo pipefail
 
 usage='usage: serve.sh VERSION PORT TRACE_DIR [vllm arguments…]'

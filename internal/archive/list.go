@@ -1,19 +1,16 @@
 package archive
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
+	"time"
 )
-
-// maxManifest bounds the manifests that are read.
-const maxManifest = 256 << 20
 
 // Entry is one run as List finds it.
 type Entry struct {
@@ -27,7 +24,7 @@ type Entry struct {
 }
 
 // List finds the runs below an archive's root, oldest first. A root that does
-// not exist has none.
+// not exist has none. A run whose manifest cannot be read is listed with its Err.
 func List(root string) ([]Entry, error) {
 	jobs, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,103 +35,75 @@ func List(root string) ([]Entry, error) {
 	}
 	var entries []Entry
 	for _, job := range jobs {
-		if !job.IsDir() {
-			continue
+		if !job.IsDir() || !jobDirPattern.MatchString(job.Name()) {
+			continue // such as lost+found, which nobody else may read
 		}
-		names, err := os.ReadDir(filepath.Join(root, job.Name()))
+		of, err := listJob(filepath.Join(root, job.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("list runs: %w", err)
 		}
-		for _, n := range names {
-			if e, ok := entryOf(filepath.Join(root, job.Name()), n); ok {
-				entries = append(entries, e)
-			}
-		}
+		entries = append(entries, of...)
 	}
-	sort.SliceStable(entries, func(i, j int) bool { return entries[i].RunID < entries[j].RunID })
+	slices.SortStableFunc(entries, byAge)
 	return entries, nil
 }
 
-func entryOf(dir string, n fs.DirEntry) (Entry, bool) {
-	id, partial := strings.CutSuffix(n.Name(), partialSuffix)
+// byAge sorts the oldest first. Of runs of one second, which the ids do not tell
+// apart, the manifests do.
+func byAge(a, b Entry) int {
+	const second = len(runIDTime)
+	started := func(e Entry) time.Time {
+		if e.Manifest == nil {
+			return time.Time{}
+		}
+		return e.Manifest.StartedAt
+	}
+	return cmp.Or(strings.Compare(a.RunID[:second], b.RunID[:second]), started(a).Compare(started(b)), strings.Compare(a.RunID, b.RunID))
+}
+
+// listJob finds the runs of one job, oldest first; without its folder there are none.
+func listJob(dir string) ([]Entry, error) {
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, n := range names { // sorted: a directory comes before its archive file
+		e, ok := entryOf(filepath.Join(dir, n.Name()), n.IsDir())
+		if !ok {
+			continue
+		}
+		last := len(entries) - 1
+		if last < 0 || entries[last].RunID != e.RunID {
+			entries = append(entries, e)
+			continue
+		}
+		if e.Err == nil { // packed, and cut off before the directory was removed
+			entries[last] = e
+		}
+	}
+	slices.SortStableFunc(entries, byAge)
+	return entries, nil
+}
+
+// entryOf tells from its name whether a path is that of a run, and reads its manifest.
+func entryOf(path string, isDir bool) (Entry, bool) {
+	id := filepath.Base(path)
+	id, partial := strings.CutSuffix(id, partialSuffix)
 	id, packed := strings.CutSuffix(id, tarSuffix)
-	if !runIDPattern.MatchString(id) || packed == n.IsDir() {
+	if !runIDPattern.MatchString(id) || packed == isDir || (packed && partial) {
 		return Entry{}, false
 	}
-	e := Entry{RunID: id, JobDir: filepath.Base(dir), Path: filepath.Join(dir, n.Name()), Partial: partial}
-	if !partial {
-		e.Manifest, e.Err = ReadManifest(e.Path)
+	e := Entry{RunID: id, JobDir: filepath.Base(filepath.Dir(path)), Path: path, Partial: partial}
+	if partial {
+		return e, true
+	}
+	e.Manifest, e.Err = ReadManifest(path)
+	if e.Err == nil && e.Manifest.RunID != id {
+		e.Manifest, e.Err = nil, fmt.Errorf("read manifest of %s: it is that of run %s", path, e.Manifest.RunID)
 	}
 	return e, true
-}
-
-// Find gives the run that a name means: a path of a run, a run id, or a
-// beginning of one that only one run has; "latest" is the newest sealed one.
-func Find(root, name string) (Entry, error) {
-	if e, ok := entryAt(name); ok {
-		return e, nil
-	}
-	all, err := List(root)
-	if err != nil {
-		return Entry{}, err
-	}
-	var found []Entry
-	for _, e := range all {
-		if name == "latest" && !e.Partial {
-			found = []Entry{e}
-		}
-		if name != "latest" && name != "" && strings.HasPrefix(e.RunID, name) {
-			found = append(found, e)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return Entry{}, fmt.Errorf("no run %q in %s", name, root)
-	case 1:
-		return found[0], nil
-	}
-	return Entry{}, fmt.Errorf("%d runs in %s begin with %q: give more of the id", len(found), root, name)
-}
-
-func entryAt(path string) (Entry, bool) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Entry{}, false
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return Entry{}, false
-	}
-	return entryOf(filepath.Dir(abs), fs.FileInfoToDirEntry(info))
-}
-
-// ReadManifest reads the manifest of a run that is a directory or a tar.zst file.
-func ReadManifest(path string) (*Manifest, error) {
-	r, err := openManifest(path)
-	if err != nil {
-		return nil, fmt.Errorf("read manifest of %s: %w", path, err)
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
-	if err != nil {
-		return nil, fmt.Errorf("read manifest of %s: %w", path, err)
-	}
-	if len(data) > maxManifest {
-		return nil, fmt.Errorf("read manifest of %s: larger than %d bytes", path, maxManifest)
-	}
-	var m Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("read manifest of %s: %w", path, err)
-	}
-	if m.FormatVersion < 1 || m.FormatVersion > ManifestVersion {
-		return nil, fmt.Errorf("read manifest of %s: format_version %d, this profjob reads up to %d", path, m.FormatVersion, ManifestVersion)
-	}
-	return &m, nil
-}
-
-func openManifest(path string) (io.ReadCloser, error) {
-	if strings.HasSuffix(path, tarSuffix) {
-		return openTarManifest(path)
-	}
-	return os.Open(filepath.Join(path, manifestName))
 }

@@ -5,7 +5,11 @@ package archive
 
 import (
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"time"
+
+	"profjob/internal/wire"
 )
 
 // ManifestVersion is the format_version that this build writes.
@@ -23,26 +27,30 @@ const (
 	StatusIncomplete   Status = "incomplete"
 )
 
-// Manifest is manifest.json: what a run asked for, what it got, and every file of it.
+// Manifest is manifest.json: what a run asked for, what it got, and every file of
+// it. The names of its fields are a contract with whoever reads it. In JSON no
+// array is ever null.
 type Manifest struct {
-	FormatVersion int       `json:"format_version"`
-	RunID         string    `json:"run_id"`
-	Dir           string    `json:"dir"` // absolute path of the sealed run
-	Job           string    `json:"job"`
-	Status        Status    `json:"status"`
-	StartedAt     time.Time `json:"started_at"`
-	FinishedAt    time.Time `json:"finished_at"`
-	PlanDigest    string    `json:"plan_digest"`
-	Profjob       Tool      `json:"profjob"`
-	Host          string    `json:"host"` // where profjob ran
-	Targets       []Target  `json:"targets"`
-	Rounds        []Round   `json:"rounds"`
-	Record        Record    `json:"record"`
-	Files         []File    `json:"files"`
+	FormatVersion int    `json:"format_version"`
+	RunID         string `json:"run_id"`
+	// Dir is the absolute path of the sealed run, a directory or a .tar.zst file:
+	// where it was sealed, and after ReadManifest where it was read.
+	Dir        string             `json:"dir"`
+	Job        string             `json:"job"`
+	Status     Status             `json:"status"`
+	StartedAt  time.Time          `json:"started_at"`
+	FinishedAt time.Time          `json:"finished_at"`
+	PlanDigest string             `json:"plan_digest"`
+	Profjob    Tool               `json:"profjob"`
+	Host       string             `json:"host"` // where profjob ran
+	Targets    wire.Array[Target] `json:"targets"`
+	Rounds     wire.Array[Round]  `json:"rounds"`
+	Record     Record             `json:"record"`
+	Files      wire.Array[File]   `json:"files"`
 	// Fingerprint has, by target, whatever the server told of its own configuration.
-	Fingerprint map[string]map[string]string `json:"fingerprint"`
-	Warnings    []string                     `json:"warnings"`
-	Errors      []string                     `json:"errors"`
+	Fingerprint wire.Object[map[string]string] `json:"fingerprint"`
+	Warnings    wire.Array[string]             `json:"warnings"`
+	Errors      wire.Array[string]             `json:"errors"`
 }
 
 // Tool is the program that made the run.
@@ -52,18 +60,18 @@ type Tool struct {
 
 // Target is a server that was profiled.
 type Target struct {
-	Name      string   `json:"name"`
-	Engine    string   `json:"engine"`
-	Version   string   `json:"version"`
-	Endpoints []string `json:"endpoints"`
+	Name      string             `json:"name"`
+	Engine    string             `json:"engine"`
+	Version   string             `json:"version"`
+	Endpoints wire.Array[string] `json:"endpoints"`
 }
 
 // Round is one pass through warmup, window, collect and verify, with the attempts it took.
 type Round struct {
-	Number   int       `json:"number"`
-	Attempts []Attempt `json:"attempts"`
+	Number   int                 `json:"number"`
+	Attempts wire.Array[Attempt] `json:"attempts"`
 	// Windows are those of the last attempt that recorded any.
-	Windows []Window `json:"windows"`
+	Windows wire.Array[Window] `json:"windows"`
 	// SkewNS is the time between the first and the last start of the windows of
 	// this round by the traces' clocks; null with fewer than two.
 	SkewNS *int64 `json:"skew_ns"`
@@ -101,15 +109,15 @@ type Asked struct {
 
 // Got is what the trace shows.
 type Got struct {
-	Steps         int      `json:"steps"`          // whole engine steps in the window
-	RecordedSteps int      `json:"recorded_steps"` // whole engine steps in the file as the server wrote it
-	IdlePasses    int      `json:"idle_passes"`    // passes without tokens in the file as the server wrote it
-	Trimmed       bool     `json:"trimmed"`
-	Annotations   []string `json:"annotations"` // the server's own name of each engine step of the window, in order
+	Steps         int                `json:"steps"`          // whole engine steps in the window
+	RecordedSteps int                `json:"recorded_steps"` // whole engine steps in the file as the server wrote it
+	IdlePasses    int                `json:"idle_passes"`    // passes without tokens in the file as the server wrote it
+	Trimmed       bool               `json:"trimmed"`
+	Annotations   wire.Array[string] `json:"annotations"` // the server's own name of each engine step of the window, in order
 	// DurationNS is the time from the first start's answer to the stop's request for a
 	// manual window, else from the begin of the first to the end of the last engine step.
-	DurationNS  int64  `json:"duration_ns"`
-	EngineSteps []Step `json:"engine_steps"`
+	DurationNS  int64            `json:"duration_ns"`
+	EngineSteps wire.Array[Step] `json:"engine_steps"`
 }
 
 // Step is one engine step of a window.
@@ -132,9 +140,9 @@ type Options struct {
 
 // Record sets the options asked against those that the traces show.
 type Record struct {
-	Asked Options  `json:"asked"`
-	Seen  *Options `json:"seen"`  // null where no trace was read
-	Extra []string `json:"extra"` // what the server gave unasked
+	Asked Options            `json:"asked"`
+	Seen  *Options           `json:"seen"`  // null where no trace was read
+	Extra wire.Array[string] `json:"extra"` // what the server gave unasked
 }
 
 // The kinds of File.
@@ -151,19 +159,47 @@ const (
 	KindOther    = "other"
 )
 
-// File is one file of the run directory.
+// File is one file of the run directory. In JSON what is not known, or does not
+// apply, is null: Round and Attempt 0, empty texts, nil.
 type File struct {
 	Path         string  `json:"path"` // relative to the run directory, with slashes
-	Size         int64   `json:"size"`
+	Size         int64   `json:"size"` // bytes
 	SHA256       string  `json:"sha256"`
 	Kind         string  `json:"kind"`
-	Round        int     `json:"round,omitempty"`
-	Attempt      int     `json:"attempt,omitempty"`
-	Target       string  `json:"target,omitempty"`
+	Round        int     `json:"round"`
+	Attempt      int     `json:"attempt"`
+	Target       string  `json:"target"`
 	Endpoint     *string `json:"endpoint"`
 	Rank         *int    `json:"rank"`
-	OriginalName string  `json:"original_name,omitempty"`
-	TrimmedFrom  string  `json:"trimmed_from,omitempty"` // path of the uncut file; kept only with keep_original
+	OriginalName string  `json:"original_name"`
+	TrimmedFrom  string  `json:"trimmed_from"` // path of the uncut file; it is there only with keep_original
+}
+
+// MarshalJSON implements json.Marshaler.
+func (f File) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct { // as File, field by field
+		Path         string  `json:"path"`
+		Size         int64   `json:"size"`
+		SHA256       string  `json:"sha256"`
+		Kind         string  `json:"kind"`
+		Round        *int    `json:"round"`
+		Attempt      *int    `json:"attempt"`
+		Target       *string `json:"target"`
+		Endpoint     *string `json:"endpoint"`
+		Rank         *int    `json:"rank"`
+		OriginalName *string `json:"original_name"`
+		TrimmedFrom  *string `json:"trimmed_from"`
+	}{f.Path, f.Size, f.SHA256, f.Kind, known(f.Round), known(f.Attempt), known(f.Target),
+		f.Endpoint, f.Rank, known(f.OriginalName), known(f.TrimmedFrom)})
+}
+
+// known is nil for the zero value, which stands for what is not known.
+func known[T comparable](v T) *T {
+	var unknown T
+	if v == unknown {
+		return nil
+	}
+	return &v
 }
 
 // Encode writes the manifest as it stands in manifest.json.
@@ -173,4 +209,26 @@ func (m *Manifest) Encode() ([]byte, error) {
 		return nil, err
 	}
 	return append(out, '\n'), nil
+}
+
+// check refuses a manifest that no profjob wrote: its paths are opened by
+// whoever reads it, and must not lead out of the run.
+func (m *Manifest) check() error {
+	if m.FormatVersion < 1 || m.FormatVersion > ManifestVersion {
+		return fmt.Errorf("format_version %d, this profjob reads 1 to %d", m.FormatVersion, ManifestVersion)
+	}
+	if !runIDPattern.MatchString(m.RunID) {
+		return fmt.Errorf("run_id %q is no run id", m.RunID)
+	}
+	seen := make(map[string]bool, len(m.Files))
+	for _, f := range m.Files {
+		switch {
+		case !fs.ValidPath(f.Path) || f.Path == "." || f.Path == manifestName:
+			return fmt.Errorf("%q is no path of a file of the run", f.Path)
+		case seen[f.Path]:
+			return fmt.Errorf("%s is there twice", f.Path)
+		}
+		seen[f.Path] = true
+	}
+	return nil
 }

@@ -4,23 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // manifestName is the file in each run that says what the others are.
 const manifestName = "manifest.json"
 
+// ScratchDir is the folder of a run for what is not kept: it goes when the run is sealed.
+const ScratchDir = "scratch"
+
 // Seal lists every file of the run in the manifest, hashes those whose hash is
 // not known yet, syncs all of it, writes the manifest and gives the directory its
-// final name. Files that the manifest names and that are not there are an error.
+// final name. It fills m.Files and m.Dir.
 //
 // known describes files by their path; what it does not name gets its kind from
-// where it lies. Empty directories and scratch/ are removed first.
+// where it lies. One that it names and that is not there any more, or has another
+// size, is an error: the partial directory then stays as it is, and Seal may be
+// called again. Empty directories, scratch/, what is no regular file and what a
+// broken write left are removed: none of it can be kept.
 func Seal(ctx context.Context, d *Dir, m *Manifest, known []File) error {
+	if d.sealed {
+		return fmt.Errorf("seal run: %s is sealed already", d.Final())
+	}
 	if err := os.RemoveAll(d.Join(ScratchDir)); err != nil {
 		return fmt.Errorf("seal run: remove scratch: %w", err)
 	}
@@ -34,75 +48,135 @@ func Seal(ctx context.Context, d *Dir, m *Manifest, known []File) error {
 	if err != nil {
 		return fmt.Errorf("seal run: encode manifest: %w", err)
 	}
+	if len(data) > maxManifest {
+		return fmt.Errorf("seal run: the manifest has %d bytes, %d are the limit", len(data), maxManifest)
+	}
 	if err := d.WriteFile(manifestName, data); err != nil {
 		return fmt.Errorf("seal run: %w", err)
 	}
-	return d.Rename()
+	if err := d.rename(); err != nil {
+		return fmt.Errorf("seal run: %w", err)
+	}
+	return nil
 }
 
-// ScratchDir is the folder of a run for what is not kept: it goes when the run is sealed.
-const ScratchDir = "scratch"
-
+// describe gives all files of a run, sorted by path.
 func describe(ctx context.Context, d *Dir, known []File) ([]File, error) {
+	paths, err := tidy(ctx, d.Path())
+	if err != nil {
+		return nil, err
+	}
 	byPath := make(map[string]File, len(known))
 	for _, f := range known {
 		byPath[f.Path] = f
 	}
-	var files []File
-	err := filepath.WalkDir(d.Path(), func(path string, entry fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			return syncDir(path)
-		}
-		rel, err := filepath.Rel(d.Path(), path)
-		if err != nil {
-			return err
-		}
-		rel = filepath.ToSlash(rel)
-		if rel == manifestName || !entry.Type().IsRegular() {
-			return nil
-		}
+	files := []File{}
+	for _, rel := range paths {
 		f, ok := byPath[rel]
 		delete(byPath, rel)
 		if !ok {
-			f = File{Path: rel, Kind: kindOf(rel)}
+			f = placed(rel)
 		}
-		if err := fill(&f, path); err != nil {
-			return err
+		if err := fill(ctx, &f, d.Join(filepath.FromSlash(rel))); err != nil {
+			return nil, err
 		}
 		files = append(files, f)
+	}
+	if len(byPath) > 0 {
+		missing := slices.Sorted(maps.Keys(byPath))
+		return nil, fmt.Errorf("collected and not there any more: %s", strings.Join(missing, ", "))
+	}
+	return files, nil
+}
+
+// tidy removes from a run's directory what can't be kept, syncs its directories
+// and gives the paths of its files but the manifest, relative, with slashes, sorted.
+func tidy(ctx context.Context, root string) ([]string, error) {
+	var files, dirs []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err = errors.Join(err, context.Cause(ctx)); err != nil {
+			return err
+		}
+		switch {
+		case entry.IsDir():
+			dirs = append(dirs, path)
+			return nil
+		case !entry.Type().IsRegular(), isTmp(entry.Name()):
+			return os.Remove(path)
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if !utf8.ValidString(rel) {
+			return fmt.Errorf("the name of %q is not UTF-8: a manifest cannot hold it", rel)
+		}
+		if rel != manifestName {
+			files = append(files, filepath.ToSlash(rel))
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for path := range byPath {
-		return nil, fmt.Errorf("%s was collected and is not there any more", path)
+	slices.Sort(files)
+	slices.Reverse(dirs) // what is within before what holds it
+	for _, dir := range dirs {
+		if dir != root && os.Remove(dir) == nil {
+			continue // it was empty
+		}
+		if err := syncDir(dir); err != nil {
+			return nil, err
+		}
 	}
-	sort.Slice(files, func(i, j int) bool { return files[i].Path < files[j].Path })
 	return files, nil
 }
 
-// fill hashes a file that has no hash yet and checks the size of one that has.
-func fill(f *File, path string) error {
-	info, err := os.Stat(path)
+// fill hashes a file that has no hash yet, checks the size of one that has, and syncs it.
+func fill(ctx context.Context, f *File, path string) error {
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	if f.SHA256 != "" && f.Size == info.Size() {
-		return nil
-	}
-	if f.SHA256 != "" {
-		return fmt.Errorf("%s has %d bytes and had %d when it was collected", f.Path, info.Size(), f.Size)
-	}
-	c, err := HashFile(path)
+	defer file.Close() // it is only read
+	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
-	f.Size, f.SHA256 = c.Size, c.SHA256
+	if f.SHA256 == "" {
+		c, err := copyHashing(ctx, io.Discard, file)
+		if err != nil {
+			return fmt.Errorf("hash %s: %w", f.Path, err)
+		}
+		f.Size, f.SHA256 = c.Size, c.SHA256
+	}
+	if f.Size != info.Size() {
+		return fmt.Errorf("%s has %d bytes and had %d when it was hashed", f.Path, info.Size(), f.Size)
+	}
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", f.Path, err)
+	}
 	return nil
+}
+
+var (
+	attemptPath = regexp.MustCompile(`^rounds/(\d{1,9})/attempt-(\d{1,9})/`)
+	targetPath  = regexp.MustCompile(`/(?:traces|metrics)/([^/]+)/`)
+)
+
+// placed describes a file by where it lies.
+func placed(rel string) File {
+	f := File{Path: rel, Kind: kindOf(rel)}
+	m := attemptPath.FindStringSubmatch(rel)
+	if m == nil {
+		return f
+	}
+	f.Round, _ = strconv.Atoi(m[1]) // the pattern lets nothing else through
+	f.Attempt, _ = strconv.Atoi(m[2])
+	if m := targetPath.FindStringSubmatch(rel); m != nil {
+		f.Target = m[1]
+	}
+	return f
 }
 
 // kindOf tells from where it lies what a file is.
@@ -115,7 +189,7 @@ func kindOf(rel string) string {
 		return KindJournal
 	case strings.HasPrefix(rel, "input/"):
 		return KindInput
-	case strings.HasPrefix(rel, "logs/"):
+	case strings.HasPrefix(rel, "logs/"), rel == "guard.log":
 		return KindLog
 	case strings.HasSuffix(rel, ".prom"):
 		return KindMetrics

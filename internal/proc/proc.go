@@ -1,11 +1,11 @@
 // Package proc starts a server as a process group of its own and ends all of it.
+// It knows processes, not what they serve.
 package proc
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -15,8 +15,8 @@ import (
 
 // Spec is a process to start.
 type Spec struct {
-	Command []string
-	Env     []string // whole environment
+	Command []string // a name without a slash is looked up in the PATH of Env
+	Env     []string // whole environment, KEY=value; of two with one key the last counts
 	Dir     string
 	Log     string // path of the file that gets stdout and stderr; it must not exist
 }
@@ -24,36 +24,61 @@ type Spec struct {
 // Process is a started process group. Its methods may be called from several goroutines.
 type Process struct {
 	cmd    *exec.Cmd
-	stdin  io.Closer
+	stdin  *os.File
 	exited chan struct{}
 	err    error // written before exited is closed
 
 	ending sync.Mutex
+	over   bool // the group was seen to be gone: its number may be another's by now
 }
 
-// groupPoll is how often End looks whether a group is gone.
-const groupPoll = 20 * time.Millisecond
+const (
+	// groupPoll is how often End looks whether a group is gone.
+	groupPoll = 20 * time.Millisecond
+	// killWait bounds the wait after SIGKILL: a process in an uninterruptible call
+	// of a driver ends only when that returns.
+	killWait = 10 * time.Second
+)
 
 // Start starts a process group. Its standard input is a pipe that stays open
-// until End, so that a server can watch for the end of whoever started it.
+// until End or the end of this process, so that a server can watch for the end of
+// whoever started it. After an error nothing is left, no log either; the error
+// names the program or the log, and leaves it to the caller to say whose it is.
 func Start(s Spec) (*Process, error) {
+	if len(s.Command) == 0 {
+		return nil, errors.New("the command is empty")
+	}
+	program, err := lookUp(s.Command[0], s.Env, s.Dir)
+	if err != nil {
+		return nil, err
+	}
 	log, err := os.OpenFile(s.Log, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	defer log.Close() // the child has a copy of its own
-	cmd := exec.Command(s.Command[0], s.Command[1:]...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.Env, s.Dir, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := cmd.StdinPipe()
+	p, err := start(s, program, log)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(s.Log))
+	}
+	return p, nil
+}
+
+func start(s Spec, program string, log *os.File) (*Process, error) {
+	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	defer read.Close() // the child has a copy of its own
+	cmd := exec.Command(program, s.Command[1:]...)
+	cmd.Args[0] = s.Command[0]
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Env, s.Dir, read, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, stdin.Close())
+		return nil, errors.Join(err, write.Close())
 	}
-	p := &Process{cmd: cmd, stdin: stdin, exited: make(chan struct{})}
-	go func() {
+	p := &Process{cmd: cmd, stdin: write, exited: make(chan struct{})}
+	go func() { // it ends with the process
 		p.err = cmd.Wait()
 		close(p.exited)
 	}()
@@ -76,11 +101,14 @@ func (p *Process) ExitError() error {
 	}
 }
 
-// End sends SIGTERM to the group, waits up to the grace, then kills what is left
-// and waits until the group is gone. It may be called again.
+// End closes the process's standard input, sends SIGTERM to the group, waits up
+// to the grace or the end of ctx, then kills what is left and waits until the
+// group is gone. Whoever left the group (with setsid, as daemons do) is not of
+// it. End may be called again, also while another End waits.
 func (p *Process) End(ctx context.Context, grace time.Duration) error {
 	p.ending.Lock()
 	defer p.ending.Unlock()
+	_ = p.stdin.Close() // the second time it is closed already
 	if p.gone() {
 		return nil
 	}
@@ -93,9 +121,8 @@ func (p *Process) End(ctx context.Context, grace time.Duration) error {
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	const killed = 10 * time.Second
-	if !p.wait(context.WithoutCancel(ctx), killed) {
-		return fmt.Errorf("process group %d is still there %s after SIGKILL", p.PID(), killed)
+	if !p.wait(context.WithoutCancel(ctx), killWait) {
+		return fmt.Errorf("end process group %d: it is still there %s after SIGKILL", p.PID(), killWait)
 	}
 	return nil
 }
@@ -103,7 +130,7 @@ func (p *Process) End(ctx context.Context, grace time.Duration) error {
 func (p *Process) signal(sig syscall.Signal) error {
 	err := syscall.Kill(-p.PID(), sig)
 	if err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("send %s to process group %d: %w", sig, p.PID(), err)
+		return fmt.Errorf("end process group %d: send %s: %w", p.PID(), sig, err)
 	}
 	return nil
 }
@@ -118,9 +145,9 @@ func (p *Process) wait(ctx context.Context, most time.Duration) bool {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			return false
+			return p.gone()
 		case <-ctx.Done():
-			return false
+			return p.gone()
 		}
 	}
 	return true
@@ -133,6 +160,6 @@ func (p *Process) gone() bool {
 	default:
 		return false
 	}
-	_ = p.stdin.Close() // the reader has ended
-	return errors.Is(syscall.Kill(-p.PID(), 0), syscall.ESRCH)
+	p.over = p.over || !groupLives(p.PID())
+	return p.over
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"profjob/internal/wire"
 	"profjob/runner"
 	"profjob/steps"
 )
@@ -25,13 +26,10 @@ type Choice struct {
 
 // PlansJSON writes plans, and beside them what a probe would choose, which no digest covers.
 func PlansJSON(w io.Writer, plans []*runner.Plan, choices []Choice) error {
-	if choices == nil {
-		choices = []Choice{}
-	}
 	out, err := json.MarshalIndent(struct {
-		FormatVersion int            `json:"format_version"`
-		Plans         []*runner.Plan `json:"plans"`
-		Probe         []Choice       `json:"probe"`
+		FormatVersion int                      `json:"format_version"`
+		Plans         wire.Array[*runner.Plan] `json:"plans"`
+		Probe         wire.Array[Choice]       `json:"probe"`
 	}{1, plans, choices}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("show plans: %w", err)
@@ -51,7 +49,7 @@ func Plans(w io.Writer, plans []*runner.Plan, choices []Choice) error {
 		writeSteps(&b, p)
 		writeChoices(&b, p.Job, choices)
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, printable(b.String()))
 	return err
 }
 
@@ -65,9 +63,16 @@ func writeSteps(b *strings.Builder, p *runner.Plan) {
 		fmt.Fprintf(b, "  %2d  %-20s %s\n", shown, s.Step.ID(), steps.Describe(s.Step))
 	}
 	if p.Rounds > 1 {
-		fmt.Fprintf(b, "      and the round %d times in all\n", p.Rounds)
+		fmt.Fprintf(b, "      rounds: %d, each with the plan steps of round-01\n", p.Rounds)
 	}
-	fmt.Fprintf(b, "\n  a plan step is tried up to %d times, a round whose window was missed up to %d times\n", p.Retry.Attempts, p.Attempts)
+	fmt.Fprintf(b, "\n  a plan step is tried %s, a round whose window was missed %s\n", times(p.Retry.Attempts), times(p.Attempts))
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("up to %d times", n)
 }
 
 func writeChoices(b *strings.Builder, job string, choices []Choice) {

@@ -1,0 +1,485 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"profjob/internal/gate"
+	"profjob/internal/trace"
+)
+
+const gateSecret = "e2e-secret"
+
+// gateServer is a server with the gate and without any profiler of its own.
+func gateServer(t *testing.T, version string, env []string, args ...string) (server, *gate.Client) {
+	t.Helper()
+	venv(t, version)
+	dir := t.TempDir()
+	if err := gate.Install(dir); err != nil {
+		t.Fatal(err)
+	}
+	installBreaker(t, dir)
+	set, err := gate.Env(dir, gateSecret, filepath.Join(t.TempDir(), "root"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env = append(env, "NO_PROFILER=1")
+	for k, v := range set {
+		env = append(env, k+"="+v)
+	}
+	s := startServer(t, version, env, args...)
+	c, err := gate.New(s.endpoint, gateSecret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, c
+}
+
+// breaker is a second plugin, which makes the gate of the core 1 fail to start
+// its profiler as long as the file E2E_BREAK is there.
+const breaker = `
+import os
+import profjob_gate as gate
+
+
+def register():
+    start = gate.Session.start
+
+    def broken(self):
+        if self.who["core"] == 1 and os.path.exists(os.environ.get("E2E_BREAK", "")):
+            raise RuntimeError("made to fail")
+        start(self)
+    gate.Session.start = broken
+`
+
+func installBreaker(t *testing.T, dir string) {
+	t.Helper()
+	info := filepath.Join(dir, "e2e_breaker-1.dist-info")
+	if err := os.Mkdir(info, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		filepath.Join(dir, "e2e_breaker.py"):    breaker,
+		filepath.Join(info, "METADATA"):         "Metadata-Version: 2.1\nName: e2e-breaker\nVersion: 1\n",
+		filepath.Join(info, "entry_points.txt"): "[vllm.general_plugins]\ne2e_breaker = e2e_breaker:register\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// secondCoreFails checks that a failure in the second engine core, of which
+// collective_rpc alone would say nothing, is named and ends the session everywhere.
+func secondCoreFails(t *testing.T, s server, c *gate.Client, breaks string) {
+	t.Helper()
+	if err := os.WriteFile(breaks, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := gate.ArmRequest{Session: "breaks", Window: gate.Window{Steps: 2000}, Limits: gate.Limits{Steps: 2000}}
+	if _, err := c.Arm(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	defer load(t, s, r.Window)()
+	got := settle(t, c, "breaks", 2*time.Minute)
+	for _, w := range got.Workers {
+		if want := map[int]string{0: "another worker failed", 1: "error"}[w.Core]; w.EndedBy != want || w.Core == 1 && !strings.Contains(string(w.Error), "made to fail") {
+			t.Errorf("core %d: %s, %s: %s", w.Core, w.State, w.EndedBy, w.Error)
+		}
+	}
+	if got.State != gate.Failed {
+		t.Errorf("state %s", got.State)
+	}
+}
+
+// TestGate asks the gates of real servers for windows, one after the other in
+// one process each, and prints what was got.
+func TestGate(t *testing.T) {
+	var rows []string
+	defer func() { printGate(t, rows) }()
+	for _, version := range []string{"0.11.0", "0.15.1", "0.32.0"} {
+		t.Run(version, func(t *testing.T) {
+			s, c := gateServer(t, version, nil)
+			hello(t, c, version, 1)
+			refused(t, s, c)
+			idle(t, s, c)
+			n := 10
+			if full() {
+				n = 50
+			}
+			for i, w := range gateWindows(n) {
+				rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 1)...)
+			}
+		})
+	}
+	t.Run("0.32.0 TP 2, two API servers", func(t *testing.T) {
+		if !full() {
+			t.Skip("in the long part")
+		}
+		s, c := gateServer(t, "0.32.0", []string{"OMP_NUM_THREADS=1"}, "--tensor-parallel-size", "2", "--api-server-count", "2")
+		hello(t, c, "0.32.0", 2)
+		for i, w := range gateWindows(4) {
+			rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 2)...)
+		}
+	})
+	t.Run("0.32.0 DP 2", func(t *testing.T) {
+		if !full() {
+			t.Skip("in the long part")
+		}
+		breaks := filepath.Join(t.TempDir(), "break")
+		s, c := gateServer(t, "0.32.0", []string{"OMP_NUM_THREADS=1", "E2E_BREAK=" + breaks}, "--data-parallel-size", "2")
+		hello(t, c, "0.32.0", 2)
+		for i, w := range gateWindows(4) {
+			rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 2)...)
+		}
+		secondCoreFails(t, s, c, breaks)
+	})
+}
+
+func printGate(t *testing.T, rows []string) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nserver\tasked\trecord\tcore\trank\tsteps\tfirst\twaited\tstop ms\twrite ms\tbytes\texact")
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
+	}
+	if err := w.Flush(); err != nil {
+		t.Error(err)
+	}
+}
+
+func hello(t *testing.T, c *gate.Client, version string, workers int) {
+	t.Helper()
+	h, err := c.Hello(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(h.VLLM, version) || h.Gate != gate.Version || len(h.Workers) != workers {
+		t.Errorf("hello: %+v", h)
+	}
+	want := []string{"execute_model", "sample_tokens"}
+	if version == "0.11.0" {
+		want = want[:1] // it samples in execute_model
+	}
+	for _, w := range h.Workers {
+		if !slices.Equal(w.Hooks, want) || w.MaxNumBatchedTokens != 2048 || w.Error != "" {
+			t.Errorf("worker: %+v", w)
+		}
+	}
+}
+
+// gateWindows makes windows with thresholds from 1 to 64, 1 to 20 steps, all
+// phases and changing record options; the same ones in every run.
+func gateWindows(n int) []gate.ArmRequest {
+	r := rand.New(rand.NewPCG(1, 2))
+	phases := []gate.Phase{gate.Any, gate.Decode, gate.Mixed, gate.Decode, gate.Prefill}
+	all := make([]gate.ArmRequest, n)
+	for i := range all {
+		q := &all[i]
+		q.Window.Phase = phases[i%len(phases)]
+		q.Window.Steps = 1 + r.IntN(20)
+		most := 64 // a batch of 4 requests decodes at most 4 tokens
+		if q.Window.Phase == gate.Decode {
+			most = 3
+		}
+		q.Window.Threshold = 1 + r.IntN(most)
+		q.Record = gate.Record{Shapes: i%2 == 1, Memory: i%3 == 1, FLOPs: i%4 == 2, Stack: i%5 == 3}
+		if q.Record.Stack && q.Record.Memory {
+			q.Window.Steps = min(q.Window.Steps, 5) // 40000 events a step
+		}
+	}
+	return all
+}
+
+// oneWindow gets one window under load and checks every worker's file.
+func oneWindow(t *testing.T, s server, c *gate.Client, session string, r gate.ArmRequest, workers int) []string {
+	t.Helper()
+	stop := load(t, s, r.Window)
+	defer stop()
+	r.Session, r.Lease = session, time.Minute
+	if _, err := c.Arm(t.Context(), r); err != nil {
+		t.Errorf("%s: %v", session, err)
+		return nil
+	}
+	began := time.Now()
+	status := settle(t, c, session, 3*time.Minute)
+	waited := time.Since(began)
+	if status.State != gate.Done || len(status.Workers) != workers {
+		t.Errorf("%s: %s, %d workers: %+v", session, status.State, len(status.Workers), status.Workers)
+	}
+	var rows []string
+	for _, w := range status.Workers {
+		why := exactWindow(t, c, session, r, w)
+		if why != "" {
+			t.Errorf("%s core %d rank %d: %s", session, w.Core, w.Rank, why)
+		}
+		rows = append(rows, gateRow(s, r, w, waited, why))
+	}
+	sameSteps(t, session, status.Workers)
+	return rows
+}
+
+func gateRow(s server, r gate.ArmRequest, w gate.Worker, waited time.Duration, why string) string {
+	asked := fmt.Sprintf("%d steps, %s of %d", r.Window.Steps, r.Window.Phase, r.Window.Threshold)
+	first, size := "", int64(0)
+	if len(w.Steps) > 0 {
+		first = fmt.Sprintf("%s of %d", w.Steps[0].Class, w.Steps[0].Tokens)
+	}
+	for _, f := range w.Files {
+		size += f.Size
+	}
+	exact := "yes"
+	if why != "" {
+		exact = why
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%d\t%s\t%.1f s\t%.0f\t%.0f\t%d\t%s", s.version, asked, options(r.Record), w.Core, w.Rank,
+		len(w.Steps), first, waited.Seconds(), 1000*w.Cost.Stop, 1000*w.Cost.Write, size, exact)
+}
+
+func options(r gate.Record) string {
+	var on []string
+	for name, set := range map[string]bool{"shapes": r.Shapes, "memory": r.Memory, "stack": r.Stack, "flops": r.FLOPs} {
+		if set {
+			on = append(on, name)
+		}
+	}
+	slices.Sort(on)
+	return strings.Join(on, "+")
+}
+
+// settle asks until the session has ended.
+func settle(t *testing.T, c *gate.Client, session string, within time.Duration) *gate.Status {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	for {
+		s, err := c.Status(ctx, session)
+		if err != nil {
+			t.Fatalf("%s: %v", session, err)
+		}
+		if s.State.Ended() {
+			return s
+		}
+		select {
+		case <-ctx.Done():
+			s, err := c.Disarm(t.Context(), session)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// exactWindow says what is wrong with a worker's window, by its trace; "" if nothing is.
+func exactWindow(t *testing.T, c *gate.Client, session string, r gate.ArmRequest, w gate.Worker) string {
+	t.Helper()
+	if w.Error != "" || len(w.Files) != 1 {
+		return fmt.Sprintf("%s: %s, %d files", w.State, w.Error, len(w.Files))
+	}
+	path := filepath.Join(t.TempDir(), w.Files[0].Name)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.File(t.Context(), session, w.Files[0], f), f.Close()); err != nil {
+		return err.Error()
+	}
+	if err := c.Delete(t.Context(), session, w.Files[0].Name); err != nil {
+		return err.Error()
+	}
+	sum, err := trace.Scan(t.Context(), path)
+	if err != nil {
+		return err.Error()
+	}
+	if want := (trace.Options{Shapes: r.Record.Shapes, Memory: r.Record.Memory, Stack: r.Record.Stack, FLOPs: r.Record.FLOPs}); sum.Options != want {
+		return fmt.Sprintf("options %+v, want %+v", sum.Options, want)
+	}
+	return wrongSteps(r.Window, w.Steps, sum)
+}
+
+func wrongSteps(asked gate.Window, said []gate.Step, sum *trace.Summary) string {
+	var steps []trace.Pass
+	for _, p := range sum.Passes {
+		if p.IsStep() {
+			steps = append(steps, p)
+		}
+	}
+	switch {
+	case sum.Evidence != trace.Annotation:
+		return "evidence " + string(sum.Evidence)
+	case len(steps) != asked.Steps || len(said) != asked.Steps:
+		return fmt.Sprintf("%d steps in the trace, %d said, %d asked", len(steps), len(said), asked.Steps)
+	case steps[0].Tokens < int64(asked.Threshold):
+		return fmt.Sprintf("the first step has %d tokens", steps[0].Tokens)
+	case asked.Phase != gate.Any && string(steps[0].Class) != string(asked.Phase):
+		return fmt.Sprintf("the first step is %s", steps[0].Class)
+	case !steps[len(steps)-1].Whole:
+		return "the last step has no sampling"
+	}
+	for i, p := range steps {
+		if x := said[i]; p.Class != x.Class || p.Tokens != x.Tokens || p.ContextTokens != x.ContextTokens || !x.Sampled {
+			return fmt.Sprintf("step %d is %s in the trace, %+v said", i, p.Name, x)
+		}
+	}
+	return ""
+}
+
+// sameSteps checks that workers of one core recorded the same passes.
+func sameSteps(t *testing.T, session string, workers []gate.Worker) {
+	t.Helper()
+	passes := map[int][]int64{}
+	for _, w := range workers {
+		var got []int64
+		for _, s := range w.Steps {
+			got = append(got, s.Pass)
+		}
+		if first, ok := passes[w.Core]; ok && !slices.Equal(first, got) {
+			t.Errorf("%s core %d: passes %v and %v", session, w.Core, first, got)
+		}
+		passes[w.Core] = got
+	}
+}
+
+// load keeps requests going that make steps as the window wants them: lone
+// prefills need a server that is idle before them.
+func load(t *testing.T, s server, w gate.Window) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	clients := 4
+	if w.Phase == gate.Prefill {
+		clients = 1
+	}
+	for i := range clients {
+		running.Go(func() {
+			r := rand.New(rand.NewPCG(7, uint64(i)))
+			for ctx.Err() == nil {
+				complete(ctx, t, s, 3+r.IntN(80), 4+r.IntN(30))
+			}
+		})
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+func complete(ctx context.Context, t *testing.T, s server, prompt, tokens int) {
+	ids := make([]int, prompt)
+	for i := range ids {
+		ids[i] = 5 + (i*7+prompt)%200
+	}
+	body, err := json.Marshal(map[string]any{"model": "tiny", "prompt": ids, "max_tokens": tokens, "ignore_eos": true, "temperature": 0})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint+"/v1/completions", bytes.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.Errorf("completion: %v\n%s", err, tail(s.log))
+		}
+		return
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("completion answered %d", resp.StatusCode)
+	}
+}
+
+// refused checks what the gate does not take, and that nothing is armed after it.
+func refused(t *testing.T, s server, c *gate.Client) {
+	t.Helper()
+	wrong, err := gate.New(s.endpoint, "wrong", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.Arm(t.Context(), gate.ArmRequest{Session: "x", Window: gate.Window{Steps: 1}}); !errors.Is(err, gate.ErrSecret) {
+		t.Errorf("a wrong secret: %v", err)
+	}
+	for field, r := range map[string]gate.ArmRequest{
+		"session":          {Session: "../x", Window: gate.Window{Steps: 1}},
+		"window.threshold": {Session: "x", Window: gate.Window{Steps: 1, Threshold: 2049}},
+		"window.steps":     {Session: "x", Window: gate.Window{Steps: 10001}},
+		"window.at_most":   {Session: "x", Window: gate.Window{Steps: 1, Threshold: 5, AtMost: 4}},
+		"window.phase":     {Session: "x", Window: gate.Window{Steps: 1, Phase: "idle"}},
+		"activities":       {Session: "x", Window: gate.Window{Steps: 1}, Activities: []string{"device"}},
+	} {
+		_, err := c.Arm(t.Context(), r)
+		var e *gate.Error
+		if !errors.Is(err, gate.ErrRequest) || !errors.As(err, &e) || e.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	h, err := c.Hello(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range h.Workers {
+		if w.Busy != "" {
+			t.Errorf("core %d rank %d is armed for %s", w.Core, w.Rank, w.Busy)
+		}
+	}
+}
+
+// idle checks what ends a session on a server that does nothing.
+func idle(t *testing.T, s server, c *gate.Client) {
+	t.Helper()
+	arm := func(session string, r gate.ArmRequest) error {
+		r.Session = session
+		_, err := c.Arm(t.Context(), r)
+		return err
+	}
+	steps := gate.ArmRequest{Window: gate.Window{Steps: 5}}
+	if err := arm("first", steps); err != nil {
+		t.Fatal(err)
+	}
+	if err := arm("second", steps); !errors.Is(err, gate.ErrBusy) || !strings.Contains(err.Error(), "first") {
+		t.Errorf("two sessions: %v", err)
+	}
+	for range 3 {
+		if got, err := c.Disarm(t.Context(), "first"); err != nil || got.State != gate.Disarmed {
+			t.Errorf("disarm: %+v, %v", got, err)
+		}
+	}
+	if _, err := c.Disarm(t.Context(), "never"); !errors.Is(err, gate.ErrSession) {
+		t.Errorf("disarm of what never was: %v", err)
+	}
+	// A lease that nobody renews: the profiler runs, and no pass comes any more.
+	if err := arm("lease", gate.ArmRequest{Window: gate.Window{Duration: time.Minute}, Lease: 4 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	complete(t.Context(), t, s, 5, 5)
+	time.Sleep(6 * time.Second) // asking would renew it
+	if err := arm("after", steps); err != nil {
+		t.Errorf("after the lease: %v", err)
+	}
+	got := settle(t, c, "lease", time.Minute)
+	if w := got.Workers[0]; got.State != gate.Disarmed || w.EndedBy != "lease" || len(w.Files) != 1 || len(w.Steps) != 5 {
+		t.Errorf("lease: %+v", got)
+	}
+	if _, err := c.Disarm(t.Context(), "after"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,130 @@
+package archive
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Pack turns a sealed run's directory into one file beside it, <run id>.tar.zst,
+// with the manifest as its first entry, reads it back against the manifest's
+// hashes, and only then removes the directory. It gives the path of the file,
+// which m.Dir then is, in the packed manifest too. After an error there is the
+// directory, unless the error says otherwise.
+func Pack(ctx context.Context, d *Dir, m *Manifest) (string, error) {
+	if !d.sealed {
+		return "", fmt.Errorf("pack run: %s is not sealed", d.Path())
+	}
+	path := d.Final() + tarSuffix
+	taken, err := exists(path)
+	if err != nil {
+		return "", fmt.Errorf("pack run: %w", err)
+	}
+	if taken {
+		return "", fmt.Errorf("pack run: %s exists already", path)
+	}
+	packed := *m
+	packed.Dir = path
+	if err := pack(ctx, d, &packed); err != nil {
+		return "", fmt.Errorf("pack run: %w", err)
+	}
+	*m = packed
+	if err := removeRun(d.Final()); err != nil {
+		return "", fmt.Errorf("pack run: %s is complete, the directory could not be removed: %w", path, err)
+	}
+	return path, nil
+}
+
+func pack(ctx context.Context, d *Dir, m *Manifest) error {
+	parent := filepath.Dir(m.Dir)
+	tmp, err := writeTmp(parent, func(w io.Writer) error { return writeTar(ctx, w, d.Final(), m) })
+	if err != nil {
+		return err
+	}
+	if err := verifyPacked(ctx, tmp, m); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Rename(tmp, m.Dir); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return syncDir(parent)
+}
+
+// verifyPacked reads a packed run again and compares all of it with the manifest.
+func verifyPacked(ctx context.Context, path string, m *Manifest) error {
+	c := newComparison(m)
+	if err := c.tar(ctx, path); err != nil {
+		return err
+	}
+	var errs []error
+	for _, diff := range c.finish() {
+		errs = append(errs, errors.New(diff.String()))
+	}
+	return errors.Join(errs...)
+}
+
+func writeTar(ctx context.Context, w io.Writer, dir string, m *Manifest) (err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close() // it is only read
+	zw, err := zstd.NewWriter(w)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := zw.Close(); err == nil { // after an error it says the same once more
+			err = closeErr
+		}
+	}()
+	tw := tar.NewWriter(zw)
+	if err := addManifest(tw, m); err != nil {
+		return err
+	}
+	for _, f := range m.Files {
+		if err := addFile(ctx, tw, root, f.Path, m.RunID); err != nil {
+			return err
+		}
+	}
+	return tw.Close()
+}
+
+func addManifest(tw *tar.Writer, m *Manifest) error {
+	data, err := m.Encode()
+	if err != nil {
+		return fmt.Errorf("encode manifest: %w", err)
+	}
+	header := &tar.Header{Name: m.RunID + "/" + manifestName, Mode: fileMode, Size: int64(len(data)), ModTime: m.FinishedAt, Format: tar.FormatPAX}
+	if err := tw.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err = tw.Write(data)
+	return err
+}
+
+func addFile(ctx context.Context, tw *tar.Writer, root *os.Root, name, runID string) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // it is only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	header := &tar.Header{Name: runID + "/" + name, Mode: fileMode, Size: info.Size(), ModTime: info.ModTime(), Format: tar.FormatPAX}
+	if err := tw.WriteHeader(header); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if _, err = io.Copy(tw, &contextReader{ctx, f}); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}

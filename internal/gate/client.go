@@ -1,0 +1,193 @@
+package gate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"profjob/internal/engine"
+	"profjob/internal/engine/exchange"
+)
+
+const (
+	path = "/profjob/gate/"
+
+	// maxAnswer bounds an answer, in bytes: 10000 steps take about 2 MiB a worker.
+	maxAnswer = 256 << 20
+	// chunk is how much of a file is asked for at once, in bytes. It is kept in memory.
+	chunk = 16 << 20
+
+	shortTimeout = 90 * time.Second // the gate gives its workers 60 s
+	// armTimeout: the gate gives its workers 5 min, for the first start of a profiler.
+	armTimeout  = 6 * time.Minute
+	fileTimeout = 5 * time.Minute // a chunk
+)
+
+// Client speaks to the gate of one API server. It keeps no connection between
+// two calls and may be used from several goroutines. Every error but those of
+// the context and the connection is an *Error.
+type Client struct {
+	http   *exchange.Client
+	secret string
+}
+
+// New makes a client for the API server at the endpoint; it sends nothing.
+// With a nil hc it makes its own HTTP client.
+func New(endpoint, secret string, hc *http.Client) (*Client, error) {
+	if secret == "" {
+		return nil, fmt.Errorf("gate of %s: no secret", endpoint)
+	}
+	c, err := exchange.New(endpoint, secret, hc)
+	if err != nil {
+		return nil, fmt.Errorf("gate: %w", err)
+	}
+	return &Client{http: c, secret: secret}, nil
+}
+
+// Hello asks what the gate is and can do. The error wraps ErrAbsent where the
+// server has none, ErrSecret where the secret is wrong, and ErrProtocol where it
+// is one that this package cannot speak to; what it said is given all the same.
+func (c *Client) Hello(ctx context.Context) (*Hello, error) {
+	var h Hello
+	a, err := c.do(ctx, exchange.Request{Op: "ask the gate", Path: path + "hello", Timeout: shortTimeout}, &h)
+	if err != nil {
+		return nil, err
+	}
+	if h.Protocol != Protocol {
+		return &h, &Error{Op: a.Op, URL: a.URL, Status: a.Status, Err: ErrProtocol,
+			Message: fmt.Sprintf("gate %s speaks protocol %d, profjob %d", exchange.Line([]byte(h.Gate), c.secret), h.Protocol, Protocol)}
+	}
+	return &h, nil
+}
+
+// Arm arms a session on every worker of the server. When it returns without an
+// error, the window opens at the next step that fits. After an error of which
+// NothingArmed is false the session may be armed: Disarm it.
+func (c *Client) Arm(ctx context.Context, r ArmRequest) (*Status, error) {
+	return c.post(ctx, "arm the gate", "arm", r.body(), armTimeout)
+}
+
+// Status asks for the state of a session and renews its lease. Where a worker
+// has failed it also ends the session on all others.
+//
+// Each call interrupts every engine core between two steps, for about a
+// millisecond on a server of one worker: ask a few times a second at most.
+func (c *Client) Status(ctx context.Context, session string) (*Status, error) {
+	var s Status
+	_, err := c.do(ctx, exchange.Request{Op: "ask for the gate's session", Path: path + "status?session=" + url.QueryEscape(session), Timeout: shortTimeout}, &s)
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// Renew gives a session that is armed or recording a lease from now on, of 1 s
+// to 1 h; 0 is the lease that it was armed with.
+func (c *Client) Renew(ctx context.Context, session string, lease time.Duration) (*Status, error) {
+	body := struct {
+		Session string  `json:"session"`
+		Lease   float64 `json:"lease_s,omitempty"`
+	}{session, lease.Seconds()}
+	return c.post(ctx, "renew the gate's session", "renew", body, shortTimeout)
+}
+
+// Disarm ends a session: the profiler is stopped, and what was recorded is
+// written, which Status tells of. It may be called any number of times. Where no
+// worker knows the session, the error wraps ErrSession: nothing is armed.
+func (c *Client) Disarm(ctx context.Context, session string) (*Status, error) {
+	body := struct {
+		Session string `json:"session"`
+	}{session}
+	return c.post(ctx, "disarm the gate", "disarm", body, shortTimeout)
+}
+
+// File writes a file that the session lists to w, and checks its size and hash.
+func (c *Client) File(ctx context.Context, session string, f File, w io.Writer) error {
+	sum := sha256.New()
+	for at := int64(0); at < f.Size; {
+		data, err := c.Range(ctx, session, f.Name, at, min(chunk, f.Size-at))
+		if err != nil {
+			return err
+		}
+		sum.Write(data)
+		if _, err := w.Write(data); err != nil {
+			return fmt.Errorf("fetch %s from the gate: %w", f.Name, err)
+		}
+		at += int64(len(data))
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
+		return fmt.Errorf("fetch %s from the gate: its SHA-256 is %s, the worker that wrote it says %s", f.Name, got, exchange.Line([]byte(f.SHA256), c.secret))
+	}
+	return nil
+}
+
+// Range reads length bytes of a file that the session lists, from the byte first on.
+func (c *Client) Range(ctx context.Context, session, name string, first, length int64) ([]byte, error) {
+	a, err := c.http.Do(ctx, exchange.Request{
+		Op:   "fetch " + name + " from the gate",
+		Path: filePath(session, name) + fmt.Sprintf("&range=bytes=%d-%d", first, first+length-1),
+		// the gate takes a Range header as well, as any other server does
+		Limit: length, Timeout: fileTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !a.OK() {
+		return nil, refusal(a, c.secret)
+	}
+	if a.Status != http.StatusPartialContent || int64(len(a.Body)) != length {
+		return nil, fmt.Errorf("fetch %s from the gate: asked for %d bytes from %d on, got %d with status %d", name, length, first, len(a.Body), a.Status)
+	}
+	return a.Body, nil
+}
+
+// Delete removes a file that the session lists from the server.
+func (c *Client) Delete(ctx context.Context, session, name string) error {
+	_, err := c.do(ctx, exchange.Request{Op: "delete " + name + " at the gate", Method: http.MethodDelete, Path: filePath(session, name), Timeout: shortTimeout}, nil)
+	return err
+}
+
+func filePath(session, name string) string {
+	return path + "file?" + url.Values{"session": {session}, "name": {name}}.Encode()
+}
+
+func (c *Client) post(ctx context.Context, op, route string, body any, timeout time.Duration) (*Status, error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	var s Status
+	if _, err := c.do(ctx, exchange.Request{Op: op, Method: http.MethodPost, Path: path + route, JSON: data, Timeout: timeout}, &s); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// do asks and decodes a success into v.
+func (c *Client) do(ctx context.Context, r exchange.Request, v any) (*exchange.Answer, error) {
+	r.Limit, r.Accept = maxAnswer, "application/json"
+	a, err := c.http.Do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if !a.OK() {
+		return nil, refusal(a, c.secret)
+	}
+	if v == nil {
+		return a, nil
+	}
+	if !strings.Contains(a.Header.Get("Content-Type"), "json") {
+		return nil, &Error{Op: a.Op, URL: a.URL, Status: a.Status, Err: ErrAbsent, Message: a.Said()}
+	}
+	if err := a.JSON(v); err != nil {
+		return nil, fmt.Errorf("%w: %w", engine.ErrNotServer, err)
+	}
+	return a, nil
+}
