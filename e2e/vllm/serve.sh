@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # serve.sh VERSION PORT TRACE_DIR [vllm arguments…]: a tiny Llama with made-up weights on 127.0.0.1:PORT, in the foreground
 # (this very process becomes the server). Installs the version first where needed. Ready when GET /health answers 200: 25
-# to 55 s on two free cores, two minutes on busy ones, longer the first time. The model is called "tiny"; the vocabulary
+# to 55 s on two free cores, up to three minutes on busy ones. The model is called "tiny"; the vocabulary
 # has 512 token ids, 0 to 259 with text.
 #
 # The server's own profiler writes to TRACE_DIR, configured in the dialect of the version; NO_PROFILER=1 leaves it out.
@@ -26,7 +26,10 @@ flag() { # NAME: 1 or 0, nothing else: vLLM up to 0.12 takes "False" for true
     *) echo "serve.sh: $1 must be 0 or 1, not '${!1}'" >&2; return 2 ;;
   esac
 }
-shapes=$(flag SHAPES) memory=$(flag MEMORY) stack=$(flag STACK) flops=$(flag FLOPS)
+shapes=$(flag SHAPES) # a line each: one line would hide the failure of all but the last
+memory=$(flag MEMORY)
+stack=$(flag STACK)
+flops=$(flag FLOPS)
 
 bind=nobind profiler=()
 unset VLLM_TORCH_PROFILER_DIR VLLM_TORCH_PROFILER_RECORD_SHAPES VLLM_TORCH_PROFILER_WITH_PROFILE_MEMORY \
