@@ -76,7 +76,7 @@ job "decode" {
   warmup {
     until {
       running = var.concurrency # the batch is full …
-      stable  = "2s"
+      stable  = "1s"
     }
     requests = var.concurrency # … and each of its places has been used once
     timeout  = "5m"

@@ -143,6 +143,7 @@ func (r Result) ended(t testing.TB, status archive.Status, exit int, want string
 
 // entry is a line of a journal.
 type entry struct {
+	raw   string
 	Seq   int64  `json:"seq"`
 	Event string `json:"event"`
 	Data  struct {
@@ -181,12 +182,13 @@ func journaled(t testing.TB, dir string) []entry {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			t.Fatalf("journal: %v in %q", err, lines.Text())
 		}
+		e.raw = lines.Text()
 		all = append(all, e)
 	}
 	return all
 }
 
-// kinds writes the events of a journal in a line.
+// told writes the events of a journal in a line.
 func told(entries []entry) string {
 	var all []string
 	for _, e := range entries {

@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"profjob/internal/archive"
+	"profjob/internal/event"
 	"profjob/steps"
 )
 
@@ -193,5 +194,33 @@ func TestInterruptAtTheSeal(t *testing.T) {
 	result.ended(t, archive.StatusOK, 0, "")
 	if interrupts.Count() != 1 {
 		t.Error("the test did not interrupt")
+	}
+}
+
+// Three interrupts while the run is being sealed leave it as it is.
+func TestInterruptedSeal(t *testing.T) {
+	left := make(chan struct{})
+	o := options(t, func(o *Options) {
+		o.Readers = append(o.Readers, reader(func(e event.Entry) error {
+			if i, ok := e.Event.(event.Interrupted); ok && i.Count == 3 {
+				close(left)
+			}
+			return nil
+		}))
+	})
+	r, err := begin(planOf(&fake{id: "a"}), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.run.CloseJournal = func() error {
+		for range 3 {
+			o.Interrupts.Signal()
+		}
+		<-left
+		return r.journal.Close()
+	}
+	result := r.do(t.Context())
+	if result.Status != archive.StatusInterrupted || result.Exit != steps.ExitInterrupted || result.Manifest != nil || !strings.HasSuffix(result.Path, ".partial") {
+		t.Errorf("status %s, exit %d, %s: %q", result.Status, result.Exit, result.Path, result.Errors)
 	}
 }

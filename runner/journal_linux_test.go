@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/signal"
@@ -43,7 +44,7 @@ func TestJournalTakesHalfLinesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	if len(lines) != 2 || !strings.Contains(lines[0], "first") || !strings.Contains(lines[1], "second") {
+	if len(lines) != 2 || !json.Valid([]byte(lines[1])) || !strings.Contains(lines[0], "first") || !strings.Contains(lines[1], "second") {
 		t.Errorf("the journal holds %q", lines)
 	}
 }

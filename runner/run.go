@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"time"
 
@@ -106,12 +107,12 @@ func begin(plan *Plan, opts Options) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := keepInputs(dir, plan, opts.Inputs); err != nil {
-		return nil, err
+	var j *journal
+	if err = keepInputs(dir, plan, opts.Inputs); err == nil {
+		j, err = openJournal(dir.Join("journal.jsonl"))
 	}
-	j, err := openJournal(dir.Join("journal.jsonl"))
-	if err != nil {
-		return nil, err
+	if err != nil { // nothing has begun, so there is nothing to keep
+		return nil, errors.Join(err, os.RemoveAll(dir.Path()))
 	}
 	r := &runner{plan: plan, opts: opts, journal: j, views: &views{readers: opts.Readers}}
 	r.bus = event.NewBus(opts.Clock.Now, j, r.views)

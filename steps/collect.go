@@ -55,7 +55,8 @@ func (r CollectResult) Summary() string {
 
 // How long to wait for files, from the last change that was seen.
 const (
-	collectPoll = 100 * time.Millisecond
+	collectPoll     = 100 * time.Millisecond
+	collectPollMost = 2 * time.Second
 	// graceAnswered is for servers that have answered the stop: vLLM does once its
 	// files are written (0.11.0 to 0.32.0).
 	graceAnswered = 10 * time.Second
@@ -147,11 +148,11 @@ func (g *gathering) gather(ctx context.Context) error {
 	for {
 		listed, err := g.look(ctx)
 		if err != nil {
-			return err
+			return g.cutShort(ctx, err)
 		}
 		whole, err := g.copyAll(ctx, listed)
 		if err != nil {
-			return err
+			return g.cutShort(ctx, err)
 		}
 		got, quiet := count(g.have.files(), archive.KindTrace), g.run.Clock.Now().Sub(g.changed)
 		if whole && got >= g.need && quiet >= g.settle {
@@ -162,10 +163,21 @@ func (g *gathering) gather(ctx context.Context) error {
 			return g.missing(got, listed)
 		}
 		g.run.progress("waiting for traces", int64(got), int64(g.need), "traces")
-		if err := g.run.Clock.Sleep(ctx, collectPoll); err != nil {
-			return incomplete("%d of %d traces of workers are complete in %s: %w", got, g.need, g.dir(), err)
+		// The longer nothing has changed, the less often it is looked at.
+		if err := g.run.Clock.Sleep(ctx, max(collectPoll, min(quiet/20, collectPollMost))); err != nil {
+			return g.cutShort(ctx, err)
 		}
 	}
+}
+
+// cutShort says what there was when the wait came to its end before its time; any
+// other error stays as it is.
+func (g *gathering) cutShort(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return incomplete("%d of %d traces of workers are complete in %s: %w",
+		count(g.have.files(), archive.KindTrace), g.need, g.dir(), context.Cause(ctx))
 }
 
 func (g *gathering) dir() string { return g.run.traceDir(g.target) }

@@ -231,7 +231,7 @@ func TestCollectGivesUp(t *testing.T) {
 		{name: "stop answered", least: graceAnswered, most: graceAnswered + time.Second, text: "holds 0 of 1 complete traces"},
 		{name: "stop answered, half a file", half: true, least: graceAnswered, most: graceAnswered + time.Second, text: "not complete: rank0.1.pt.trace.json.gz"},
 		{name: "stop answered, no directory", gone: true, least: graceAnswered, most: graceAnswered + time.Second, text: "the directory does not exist", final: true},
-		{name: "stop answered with 500", change: func(e *EndpointWindow) { e.StopError = "500" }, least: graceFailed, most: graceFailed + time.Second, text: "holds 0 of 1"},
+		{name: "stop answered with 500", change: func(e *EndpointWindow) { e.StopError = "500" }, least: graceFailed, most: graceFailed + 2*time.Second, text: "holds 0 of 1"},
 		{name: "stop not answered", change: func(e *EndpointWindow) { e.Stopped, e.StopError = false, "reset" },
 			least: 30 * time.Minute, most: 30 * time.Minute, text: "collect.timeout (30m0s) is over"},
 		{name: "stop not answered, half a file", half: true, change: func(e *EndpointWindow) { e.Stopped, e.StopError = false, "reset" },

@@ -340,17 +340,3 @@ func (r *Run) intend(ctx context.Context, what Intent) error {
 	}
 	return r.Guard.Intend(ctx, what)
 }
-
-// died tells whether a launched server has ended by itself.
-func (r *Run) died(target string) (Process, bool) {
-	p, ok := r.processes[target]
-	if !ok {
-		return nil, false
-	}
-	select {
-	case <-p.Exited():
-		return p, true
-	default:
-		return p, false
-	}
-}

@@ -133,7 +133,7 @@ func TestTraceDirFromTheServer(t *testing.T) {
 
 func TestWhatToSet(t *testing.T) {
 	target := Target{Name: "server", Engine: "vllm"}
-	if got := WhatToSet(target, "/t", "0.11.0", Record{}); !strings.HasPrefix(got, "launch it with VLLM_TORCH_PROFILER_DIR=/t ") {
+	if got := WhatToSet(target, "/t", "0.11.0", Record{}); !strings.HasPrefix(got, "launch it with VLLM_") || !strings.Contains(got, " VLLM_TORCH_PROFILER_DIR=/t ") {
 		t.Error(got)
 	}
 	if got := WhatToSet(target, "", "0.32.0", Record{}); !strings.Contains(got, `--profiler-config '{`) || !strings.Contains(got, "/path/for/traces") {

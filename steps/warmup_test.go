@@ -199,4 +199,3 @@ func TestFailing(t *testing.T) {
 		}
 	}
 }
-

@@ -95,7 +95,7 @@ func faults() []fault {
 		{"start-ignored", func(f *embedded.Faults) { f.StartIgnored = true }},
 		{"die-at-first-step", func(f *embedded.Faults) { f.DieAtFirstStep = true }},
 		{"die-after-start", func(f *embedded.Faults) { f.DieAfterStart = true }},
-		{"stop-delay", func(f *embedded.Faults) { f.StopDelay = 2 * time.Second }},
+		{"stop-delay", func(f *embedded.Faults) { f.StopDelay = 4 * time.Second }},
 		{"stop-drop", func(f *embedded.Faults) { f.StopDrop = true }},
 		{"no-trace-file", func(f *embedded.Faults) { f.NoTraceFile = true }},
 	}

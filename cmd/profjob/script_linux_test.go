@@ -1,41 +1,21 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"sync"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
 
-// cmdFill writes a file of so many bytes: fill N FILE
-func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
-	usageOf(ts, neg, false, len(args) == 2, "fill N FILE")
-	n, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	block := make([]byte, n)
-	for i := range block {
-		block[i] = '#'
+// mount mounts a disk of a size such as 64k; the function returned takes it away.
+func mount(size, dir string) (unmount func() error, err error) {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		return nil, err
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), block, 0o600))
-}
-
-// cmdLatin1 writes a job file in an encoding that is not UTF-8: latin1 FILE
-func cmdLatin1(ts *testscript.TestScript, neg bool, args []string) {
-	usageOf(ts, neg, false, len(args) == 1, "latin1 FILE")
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("target \"embedded\" \"server\" {}\n# gr\xf6\xdfer\n"), 0o600))
-}
-
-// cmdTmpfs mounts a disk of so many bytes: tmpfs SIZE DIR
-func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
-	usageOf(ts, neg, false, len(args) == 2, "tmpfs SIZE DIR")
-	dir := ts.MkAbs(args[1])
-	ts.Check(os.MkdirAll(dir, 0o700))
-	ts.Check(unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[0]))
-	ts.Defer(func() { ts.Check(unix.Unmount(dir, unix.MNT_DETACH)) })
+	return func() error { return unix.Unmount(dir, unix.MNT_DETACH) }, nil
 }
 
 // canMount tells whether this user may mount a disk.
@@ -45,10 +25,8 @@ var canMount = sync.OnceValue(func() bool {
 		return false
 	}
 	defer os.Remove(dir)
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		return false
-	}
-	return unix.Unmount(dir, 0) == nil
+	unmount, err := mount("64k", dir)
+	return err == nil && unmount() == nil
 })
 
 // startWeak starts a program that is not above the modes of files, as the
@@ -69,4 +47,30 @@ func startWeak(cmd *exec.Cmd) error {
 		started <- cmd.Start()
 	}()
 	return <-started
+}
+
+// openTerminal gives both ends of a terminal of 100 columns.
+func openTerminal() (user, program *os.File, err error) {
+	user, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	fd := int(user.Fd())
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 100})
+	}
+	if err != nil {
+		_ = user.Close() // it is of no use
+		return nil, nil, err
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		_ = user.Close() // it is of no use
+		return nil, nil, err
+	}
+	return user, program, nil
 }

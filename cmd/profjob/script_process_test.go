@@ -17,8 +17,9 @@ import (
 
 // process is a program that runs in the background of a script.
 type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{} // closed once it was waited for
+	cmd      *exec.Cmd
+	exited   chan struct{} // closed once it was waited for
+	terminal *os.File      // the user's end, nil for a program without one
 }
 
 // cmdCode runs a program and checks its exit code: code N PROGRAM ARGS…
@@ -83,7 +84,7 @@ func startProcess(ts *testscript.TestScript, launch func(*exec.Cmd) error, name,
 // variables: what is needed of it is asked for by name.
 func environOf(ts *testscript.TestScript) []string {
 	env := []string{"PWD=" + ts.MkAbs(".")}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "PROFJOB_STATE_DIR", "NO_COLOR", "GOCOVERDIR", "GORACE",
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TERM", "PROFJOB_STATE_DIR", "NO_COLOR", "GOCOVERDIR", "GORACE",
 		"PROFJOB_VAR_endpoint", "PROFJOB_VAR_trace_dir", "PROFJOB_VAR_token"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)

@@ -23,7 +23,8 @@ func cmdEngine(ts *testscript.TestScript, neg bool, args []string) {
 	name := args[0]
 	file := ts.MkAbs(name + ".address")
 	ts.Check(os.RemoveAll(file))
-	p := startProcess(ts, (*exec.Cmd).Start, name, "profjob", append([]string{"engine", "--listen", "127.0.0.1:0", "--address-file", file}, args[1:]...)...)
+	flags := []string{"engine", "--listen", "127.0.0.1:0", "--address-file", file, "--end-with-stdin"}
+	p := startProcess(ts, startWithStdin, name, "profjob", append(flags, args[1:]...)...)
 	var address []byte
 	ready := poll(func() bool {
 		var err error
@@ -39,6 +40,15 @@ func cmdEngine(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the engine does not serve within %s:\n%s", patience, outputOf(ts, name))
 	}
 	ts.Setenv(name, "http://"+strings.TrimSpace(string(address)))
+}
+
+// startWithStdin starts a program with a standard input that lasts as long as this
+// process: an engine does not outlive a test that is killed.
+func startWithStdin(cmd *exec.Cmd) error {
+	if _, err := cmd.StdinPipe(); err != nil {
+		return err
+	}
+	return cmd.Start()
 }
 
 // cmdStranger starts a server that is no LLM server: stranger NAME html|json|empty|mute

@@ -7,7 +7,8 @@ import (
 )
 
 // Reader takes the events of a run. It is called by one goroutine at a time, in
-// the order of Seq; an error of it reaches whoever emitted the event.
+// the order of Seq; an error of it reaches whoever emitted the event. It must not
+// emit an event itself.
 type Reader interface {
 	Read(Entry) error
 }

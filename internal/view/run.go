@@ -97,7 +97,7 @@ func writeEngineSteps(b *strings.Builder, w archive.Window) {
 			fmt.Fprintf(b, "      … and %d more\n", len(w.Got.EngineSteps)-mostSteps)
 			return
 		}
-		fmt.Fprintf(b, "      %-8s %9s  %4s requests, %5s tokens  %s\n", s.Class,
+		fmt.Fprintf(b, "      %-8s %9s  %4s requests, %s tokens  %s\n", s.Class,
 			time.Duration(s.DurationNS).Round(time.Microsecond), number(s.Requests), number(s.Tokens), s.Name)
 	}
 }

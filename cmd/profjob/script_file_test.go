@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// cmdFill writes a file of so many bytes: fill N FILE
+func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 2, "fill N FILE")
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), bytes.Repeat([]byte("#"), n), 0o600))
+}
+
+// cmdLatin1 writes a job file in an encoding that is not UTF-8: latin1 FILE
+func cmdLatin1(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 1, "latin1 FILE")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("target \"embedded\" \"server\" {}\n# gr\xf6\xdfer\n"), 0o600))
+}
+
+// cmdTmpfs mounts a disk of a size such as 64k: tmpfs SIZE DIR
+func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 2, "tmpfs SIZE DIR")
+	dir := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	unmount, err := mount(args[0], dir)
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(unmount()) })
+}
