@@ -22,6 +22,9 @@ func (r *table) add(server, what string, m archive.Manifest) {
 			rank = fmt.Sprint(*w.Rank)
 		}
 		asked := fmt.Sprintf("%d steps", w.Asked.Steps)
+		if w.Asked.Kind == "tokens" {
+			asked += fmt.Sprintf(" from %d tokens", w.Asked.Threshold)
+		}
 		if w.Asked.Delay > 0 {
 			asked += fmt.Sprintf(" after %d", w.Asked.Delay)
 		}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -122,6 +123,12 @@ func running(t *testing.T, s server, table *table) {
 		table.add(s.version, "thin", m)
 		exact(t, m, 6)
 	})
+	if s.version != "0.11.0" { // its traces tell neither class nor, without shapes, tokens
+		t.Run("tokens", func(t *testing.T) {
+			byTokens(t, s, table, 4, "decode", nil)
+			byTokens(t, s, table, 16, "mixed", nil)
+		})
+	}
 	t.Run("manual", func(t *testing.T) {
 		m := run(t, "jobs/matrix.hcl", append(vars(s), "--job", "manual")...).one(t, 0)
 		table.add(s.version, "manual", m)
@@ -142,6 +149,19 @@ func running(t *testing.T, s server, table *table) {
 	})
 }
 
+// byTokens asks for three engine steps from the first of a phase with so many tokens on.
+func byTokens(t *testing.T, s server, table *table, threshold int, phase string, record []string) {
+	t.Helper()
+	args := vars(s, "steps=3", fmt.Sprintf("threshold=%d", threshold), "phase="+phase, "record="+hclStrings(record))
+	m := run(t, "jobs/matrix.hcl", append(args, "--job", "tokens")...).one(t, 0)
+	table.add(s.version, fmt.Sprintf("tokens, %s", phase), m)
+	exact(t, m, 3)
+	first := windows(m)[0].Got.EngineSteps[0]
+	if first.Tokens == nil || *first.Tokens < threshold || phase != "any" && first.Class != phase {
+		t.Errorf("the first step is %s with %v tokens, want %s with at least %d", first.Class, first.Tokens, phase, threshold)
+	}
+}
+
 // allOptions holds for a server that records everything.
 func allOptions(t *testing.T, s server, table *table) {
 	m := run(t, "jobs/matrix.hcl", append(vars(s, `record=["shapes","memory","stack","flops"]`), "--job", "steps")...).one(t, 0)
@@ -151,6 +171,7 @@ func allOptions(t *testing.T, s server, table *table) {
 	if m.Record.Seen == nil || *m.Record.Seen != all || len(m.Record.Extra) > 0 {
 		t.Errorf("record %+v, want all asked and seen", m.Record)
 	}
+	byTokens(t, s, table, 16, "any", []string{"shapes", "memory", "stack", "flops"})
 	m = run(t, "jobs/matrix.hcl", append(vars(s), "--job", "steps")...).one(t, 0)
 	if len(m.Record.Extra) != 4 {
 		t.Errorf("extra %v, want all four", m.Record.Extra)

@@ -44,12 +44,6 @@ func Compile(job *spec.Job) (*Plan, hcl.Diagnostics) {
 // refuse names what no plan of this version can do.
 func refuse(job *spec.Job) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	if job.Window.Kind == spec.WindowTokens {
-		diags = diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Windows by tokens cannot be recorded yet",
-			Detail: "This version of profjob records windows by steps and by hand. Ask for window { steps { count = … } } " +
-				"under a warmup that brings the batch to the size you want.",
-			Subject: job.DeclRange.Ptr()})
-	}
 	names := map[string]*spec.Target{}
 	for _, t := range job.Targets {
 		if other, ok := names[t.Name]; ok {
@@ -95,7 +89,7 @@ func (c *compiler) steps() []Planned {
 		once(&steps.Launch{Header: header("launch", 0), Targets: launched, Record: c.record})
 	}
 	once(&steps.Probe{Header: header("probe", 0), Targets: c.targets, Record: c.record,
-		Strategies: strategies(c.job.Window.Kind), Evidence: c.job.Window.Evidence})
+		Strategies: strategies(c.job.Window.Kind), Evidence: c.job.Window.Evidence, Tokens: planTokens(c.job.Window.Tokens)})
 	once(&steps.Preflight{Header: header("preflight", 0), Targets: c.targets, MinFreeDisk: c.job.Limits.MinFreeDisk})
 	for round := 1; round <= c.job.Repeat; round++ {
 		all = append(all, c.round(round)...)
@@ -132,6 +126,9 @@ func (c *compiler) window(h steps.Header) *steps.Window {
 	from := c.job.Window
 	w := &steps.Window{Header: h, Targets: c.targets, Form: string(from.Kind), Timeout: wire.Duration(from.Timeout),
 		MinFreeDisk: c.job.Limits.MinFreeDisk, MaxTraceSize: c.job.Limits.MaxTraceSize}
+	if t := from.Tokens; t != nil {
+		w.Count, w.Tokens = t.Steps, planTokens(t)
+	}
 	if s := from.Steps; s != nil {
 		w.Count, w.Delay = s.Count, s.Delay
 	}
@@ -143,7 +140,7 @@ func (c *compiler) window(h steps.Header) *steps.Window {
 
 func (c *compiler) verify(h steps.Header) *steps.Verify {
 	w := c.window(h)
-	return &steps.Verify{Header: h, Targets: c.targets, Form: w.Form, Count: w.Count, Delay: w.Delay, Duration: w.Duration,
+	return &steps.Verify{Header: h, Targets: c.targets, Form: w.Form, Count: w.Count, Delay: w.Delay, Tokens: w.Tokens, Duration: w.Duration,
 		Until: w.Until, Evidence: c.job.Window.Evidence, Record: c.record, KeepOriginal: c.job.Collect.KeepOriginal,
 		ExpectRanks: c.job.Collect.ExpectRanks}
 }
@@ -162,10 +159,20 @@ func header(id string, round int) steps.Header { return steps.Header{Name: id, R
 
 // strategies are those that may serve a window, in order of preference.
 func strategies(kind spec.WindowKind) []string {
-	if kind == spec.WindowManual {
+	switch kind {
+	case spec.WindowManual:
 		return []string{steps.StrategyTimed}
+	case spec.WindowTokens: // nobody knows beforehand how many steps come before the first that qualifies
+		return []string{steps.StrategyObserved}
 	}
 	return []string{steps.StrategyBounded, steps.StrategyObserved}
+}
+
+func planTokens(t *spec.TokensWindow) *steps.TokensParams {
+	if t == nil {
+		return nil
+	}
+	return &steps.TokensParams{Threshold: t.Threshold, AtMost: t.AtMost, Phase: t.Phase, SkipRequests: t.SkipRequests, All: t.All}
 }
 
 func recordOf(r spec.Record) steps.Record {

@@ -194,15 +194,6 @@ func TestCompileOrder(t *testing.T) {
 
 func TestCompileRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"tokens": {`target "embedded" "a" {}
-job "x" {
-  targets = [target.embedded.a]
-  window {
-    tokens {
-      threshold = 2
-    }
-  }
-}`, "Windows by tokens cannot be recorded yet"},
 		"names": {`target "embedded" "a" {}
 target "vllm" "a" {
   endpoints = ["http://h:1"]

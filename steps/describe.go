@@ -78,6 +78,8 @@ func describeWindow(w *Window) string {
 		return fmt.Sprintf("record %d engine steps after the first %d", w.Count, w.Delay)
 	case w.Form == "steps":
 		return fmt.Sprintf("record %d engine steps", w.Count)
+	case w.Form == "tokens":
+		return fmt.Sprintf("record %d engine steps%s", w.Count, w.Tokens)
 	case w.Until != "":
 		return "record until stopped"
 	}

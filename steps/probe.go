@@ -20,6 +20,8 @@ type Probe struct {
 	Record     Record   `json:"record"`
 	Strategies []string `json:"strategies"` // in order of preference
 	Evidence   string   `json:"evidence,omitempty"`
+	// Tokens is what a window by tokens asks for; the evidence must be able to show it.
+	Tokens *TokensParams `json:"tokens,omitempty"`
 }
 
 // ProbeResult has what the servers told.
@@ -82,11 +84,22 @@ func (p *Probe) one(ctx context.Context, run *Run, s server) (Probed, error) {
 			"the server at %s was launched without %s, which the record block asks for; %s",
 			s.Endpoint, strings.Join(missing, ", "), WhatToSet(s.Target, run.traceDir(s.Target), info.Version, p.Record)))
 	}
-	choice, err := Choose(p.Strategies, p.Evidence, info)
+	choice, err := p.Choose(info)
 	if err != nil {
 		return Probed{}, backoff.Permanent(finalServerFailure("%s: %w", s.Endpoint, err))
 	}
 	return Probed{Target: s.Target.Name, Endpoint: s.Endpoint, Info: info, Choice: choice}, nil
+}
+
+// Choose gives the strategy that serves on a server. It is pure: the plan's view
+// shows what a run would choose.
+func (p *Probe) Choose(info engine.Info) (Choice, error) {
+	if p.Tokens != nil {
+		if err := p.Tokens.decidable(info, p.Record.Shapes); err != nil {
+			return Choice{}, err
+		}
+	}
+	return Choose(p.Strategies, p.Evidence, info)
 }
 
 // Target gives the target of a name.

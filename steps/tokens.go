@@ -60,6 +60,22 @@ func (t *TokensParams) decidable(info engine.Info, shapes bool) error {
 	return nil
 }
 
+// String says which steps qualify, to follow "5 engine steps".
+func (t *TokensParams) String() string {
+	class := ""
+	if t.Phase != PhaseAny {
+		class = t.Phase + " "
+	}
+	text := fmt.Sprintf(" from the first %sstep with at least %d tokens on", class, t.Threshold)
+	if t.AtMost > 0 {
+		text = fmt.Sprintf(" from the first %sstep with %d to %d tokens on", class, t.Threshold, t.AtMost)
+	}
+	if t.All {
+		text += ", each of them such a step"
+	}
+	return text
+}
+
 // begun tells from two readings of a server's metrics whether a step that
 // qualifies may have come since the window opened: a hint for how long to wait.
 func (t *TokensParams) begun(start, now engine.Metrics) bool {

@@ -28,6 +28,7 @@ type Verify struct {
 	Form         string        `json:"form"`
 	Count        int           `json:"count,omitempty"`
 	Delay        int           `json:"delay,omitempty"`
+	Tokens       *TokensParams `json:"tokens,omitempty"`
 	Duration     wire.Duration `json:"duration"`
 	Until        string        `json:"until,omitempty"`
 	Evidence     string        `json:"evidence,omitempty"` // the weakest that will do
@@ -56,7 +57,7 @@ func (r VerifyResult) Summary() string {
 			exact = "not exact: " + w.Reason
 		}
 		asked := ""
-		if w.Asked.Kind == "steps" {
+		if w.Asked.Steps > 0 {
 			asked = fmt.Sprintf(" of %d", w.Asked.Steps)
 		}
 		parts = append(parts, fmt.Sprintf("%d%s engine steps by %s, %s", w.Got.Steps, asked, w.Evidence, exact))
@@ -127,7 +128,7 @@ func (v *Verify) file(ctx context.Context, run *Run, f archive.File, window Wind
 	f.Rank = scan.Rank
 	result.Files = append(result.Files, f)
 	w := v.window(f, scan, window)
-	if v.Form == "steps" && w.Reason == "" {
+	if v.Form != "manual" && w.Reason == "" {
 		if err := v.cut(ctx, run, f, scan, &w, result); err != nil {
 			return scan, err
 		}
@@ -141,7 +142,7 @@ func (v *Verify) window(f archive.File, scan *trace.Summary, window WindowResult
 	opened := openedFor(window, f)
 	w := archive.Window{Target: f.Target, Endpoint: f.Endpoint, Rank: scan.Rank, Attempt: f.Attempt, File: f.Path,
 		Strategy: opened.Strategy, Evidence: string(scan.Evidence),
-		Asked: archive.Asked{Kind: v.Form, Steps: v.Count, Delay: v.Delay, DurationNS: int64(v.Duration), Until: v.Until}}
+		Asked: v.asked()}
 	if w.Evidence == "" {
 		w.Evidence = "none"
 	}
@@ -157,6 +158,23 @@ func (v *Verify) window(f archive.File, scan *trace.Summary, window WindowResult
 	}
 	w.Exact = w.Reason == ""
 	return w
+}
+
+// asked is the window of the job file as the manifest has it.
+func (v *Verify) asked() archive.Asked {
+	a := archive.Asked{Kind: v.Form, Steps: v.Count, Delay: v.Delay, DurationNS: int64(v.Duration), Until: v.Until}
+	if t := v.Tokens; t != nil {
+		a.Threshold, a.AtMost, a.Phase, a.All = t.Threshold, t.AtMost, t.Phase, t.All
+	}
+	return a
+}
+
+// selection is what the window looks for in a trace.
+func (v *Verify) selection() trace.Window {
+	if v.Tokens != nil {
+		return v.Tokens.selection(v.Count)
+	}
+	return trace.Window{Delay: v.Delay, Count: v.Count}
 }
 
 // openedFor finds when the window of a file's endpoint was open; where several
@@ -214,7 +232,7 @@ func (v *Verify) manualReason(e EndpointWindow, got archive.Got) string {
 // cut trims a trace to the engine steps asked for, and reads the cut file again:
 // what that one holds is what counts.
 func (v *Verify) cut(ctx context.Context, run *Run, f archive.File, scan *trace.Summary, w *archive.Window, result *VerifyResult) error {
-	chosen, err := trace.Select(scan.Passes, trace.Window{Delay: v.Delay, Count: v.Count})
+	chosen, err := trace.Select(scan.Passes, v.selection())
 	if err != nil {
 		w.Reason = err.Error()
 		return nil

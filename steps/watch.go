@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ type ending struct {
 // none must make the window longer: the clock, the server's count of engine steps,
 // its health, the disk, the end of its process. The first of them ends the window.
 func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
-	watch := endpointWatch{watcher: w, server: s, seen: -1}
+	watch := endpointWatch{watcher: w, server: s, seen: -1, begun: -1}
 	waits := []func(context.Context) ending{watch.clock, watch.health, watch.disk}
 	if w.window.Form != "manual" {
 		waits = append(waits, watch.counted)
@@ -88,6 +89,7 @@ type endpointWatch struct {
 	*watcher
 	server server
 	seen   int64 // engine steps since the window opened, by the server's count; −1: not known
+	begun  int64 // of those, the ones before a step may have come that a window by tokens begins with; −1: none has
 }
 
 // clock waits for the duration of a window by hand, else for the timeout.
@@ -121,44 +123,57 @@ func (w *endpointWatch) counted(ctx context.Context) ending {
 	if !ok {
 		return ending{}
 	}
-	if base < 0 {
+	if base.EngineSteps < 0 {
 		return w.blind(ctx)
 	}
 	w.seen = 0
 	for {
-		need := w.needed()
-		if m, err := w.server.Client.Metrics(ctx); err == nil && m.EngineSteps >= base {
-			w.seen = m.EngineSteps - base
+		if m, err := w.server.Client.Metrics(ctx); err == nil && m.EngineSteps >= base.EngineSteps {
+			w.seen = m.EngineSteps - base.EngineSteps
+			w.notice(base, m)
 		}
+		need := w.needed()
 		if w.seen >= need {
 			return ending{how: EndedRecorded}
 		}
 		asked := int64(w.window.Delay + w.window.Count)
 		w.run.progress("recording engine steps", min(w.seen, asked), asked, "steps")
-		if w.run.Clock.Sleep(ctx, nextPoll(w.seen, need, w.run.Clock.Now().Sub(w.opened))) != nil {
+		wait := 2 * pollLeast
+		if w.begun >= 0 {
+			wait = nextPoll(w.seen, need, w.run.Clock.Now().Sub(w.opened))
+		}
+		if w.run.Clock.Sleep(ctx, wait) != nil {
 			return ending{}
 		}
+	}
+}
+
+// notice marks where the first step may be that a window by tokens begins with.
+func (w *endpointWatch) notice(base, now engine.Metrics) {
+	if w.begun < 0 && (w.window.Tokens == nil || w.window.Tokens.begun(base, now)) {
+		w.begun = w.seen
 	}
 }
 
 // base reads the count that the window starts from; −1 where the server has none.
 // Steps that pass before it is read are recorded beside those that are waited for.
 // It is false where ctx ended first.
-func (w *endpointWatch) base(ctx context.Context) (int64, bool) {
+func (w *endpointWatch) base(ctx context.Context) (engine.Metrics, bool) {
+	none := engine.Metrics{EngineSteps: -1}
 	for {
 		m, err := w.server.Client.Metrics(ctx)
 		if err == nil {
-			return max(m.EngineSteps, -1), true
+			return m, true
 		}
 		if ctx.Err() != nil {
-			return 0, false
+			return none, false
 		}
 		var status *engine.StatusError
 		if errors.As(err, &status) || w.run.Clock.Now().Sub(w.opened) >= w.hold() {
-			return -1, true
+			return none, true
 		}
 		if w.run.Clock.Sleep(ctx, pollMost) != nil {
-			return 0, false
+			return none, false
 		}
 	}
 }
@@ -180,9 +195,19 @@ func (w *endpointWatch) blind(ctx context.Context) ending {
 // needed is how many engine steps must be seen to pass. Counts lag behind by some
 // steps and a step is whole only when the next begins, so a little more than was
 // asked for; each further attempt waits for more.
+//
+// The metrics do not tell which step it is that a window by tokens begins with,
+// only that it may have come: its first attempt waits for as many steps again,
+// and each further one for four times as many.
 func (w *endpointWatch) needed() int64 {
 	const margin, more = 2, 4
-	return int64(w.window.Delay + w.window.Count + margin + more*w.retries())
+	if w.window.Tokens == nil {
+		return int64(w.window.Delay + w.window.Count + margin + more*w.retries())
+	}
+	if w.begun < 0 {
+		return math.MaxInt64
+	}
+	return w.begun + int64(w.window.Count+(w.window.Count+margin+more)<<(2*min(w.retries(), 6)))
 }
 
 // retries is how many attempts of the round came before this one.

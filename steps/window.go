@@ -20,9 +20,10 @@ import (
 type Window struct {
 	Header
 	Targets      []Target      `json:"targets"`
-	Form         string        `json:"form"` // steps or manual
+	Form         string        `json:"form"` // steps, tokens or manual
 	Count        int           `json:"count,omitempty"`
 	Delay        int           `json:"delay,omitempty"`
+	Tokens       *TokensParams `json:"tokens,omitempty"`
 	Duration     wire.Duration `json:"duration"`
 	Until        string        `json:"until,omitempty"`
 	Timeout      wire.Duration `json:"timeout"`

@@ -94,7 +94,7 @@ func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.K
 		c.Error = err.Error()
 		return c
 	}
-	choice, err := steps.Choose(probe.Strategies, probe.Evidence, info)
+	choice, err := probe.Choose(info)
 	if err != nil {
 		c.Error = err.Error()
 		return c

@@ -23,6 +23,16 @@ variable "delay" {
   default = 0
 }
 
+variable "threshold" {
+  type    = number
+  default = 1
+}
+
+variable "phase" {
+  type    = string
+  default = "any"
+}
+
 variable "ranks" {
   type    = number
   default = 1
@@ -108,5 +118,32 @@ job "manual" {
     manual {
       duration = "1s"
     }
+  }
+}
+
+# From the first engine step with so many tokens on.
+job "tokens" {
+  targets = [target.vllm.server]
+  load    = load.steady
+
+  warmup {
+    requests = 2
+    timeout  = "3m"
+  }
+
+  window {
+    tokens {
+      threshold = var.threshold
+      steps     = var.steps
+      phase     = var.phase
+    }
+    timeout = "3m"
+  }
+
+  record {
+    shapes = contains(var.record, "shapes")
+    memory = contains(var.record, "memory")
+    stack  = contains(var.record, "stack")
+    flops  = contains(var.record, "flops")
   }
 }

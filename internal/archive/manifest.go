@@ -100,11 +100,15 @@ type Window struct {
 
 // Asked is the window of the job file.
 type Asked struct {
-	Kind       string `json:"kind"` // steps, manual
+	Kind       string `json:"kind"` // steps, tokens, manual
 	Steps      int    `json:"steps,omitempty"`
 	Delay      int    `json:"delay,omitempty"`
 	DurationNS int64  `json:"duration_ns,omitempty"`
 	Until      string `json:"until,omitempty"`
+	Threshold  int    `json:"threshold,omitempty"` // of a window by tokens, as AtMost, Phase and All
+	AtMost     int    `json:"at_most,omitempty"`
+	Phase      string `json:"phase,omitempty"`
+	All        bool   `json:"all,omitempty"`
 }
 
 // Got is what the trace shows.

@@ -60,7 +60,7 @@ func indented(text string, columns int) string {
 // windowLine says what was asked of a window and what was got.
 func windowLine(m *archive.Manifest, w archive.Window) string {
 	got := fmt.Sprintf("%d engine steps in %s", w.Got.Steps, Took(time.Duration(w.Got.DurationNS)))
-	if w.Asked.Kind == "steps" {
+	if w.Asked.Steps > 0 {
 		got = fmt.Sprintf("%d of %d engine steps", w.Got.Steps, w.Asked.Steps)
 	}
 	proof := fmt.Sprintf("%s, proved by %s", w.Strategy, w.Evidence)

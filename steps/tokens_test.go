@@ -1,0 +1,122 @@
+package steps
+
+import (
+	"errors"
+	"testing"
+
+	"profjob/internal/engine"
+	"profjob/internal/trace"
+)
+
+func TestTokensQualify(t *testing.T) {
+	decode := trace.Pass{Class: trace.Decode, Tokens: 8}
+	for name, c := range map[string]struct {
+		asked TokensParams
+		pass  trace.Pass
+		want  bool
+	}{
+		"enough":             {TokensParams{Threshold: 8, Phase: "any"}, decode, true},
+		"too few":            {TokensParams{Threshold: 9, Phase: "any"}, decode, false},
+		"as many as allowed": {TokensParams{Threshold: 1, AtMost: 8, Phase: "any"}, decode, true},
+		"too many":           {TokensParams{Threshold: 1, AtMost: 7, Phase: "any"}, decode, false},
+		"its class":          {TokensParams{Threshold: 1, Phase: "decode"}, decode, true},
+		"another class":      {TokensParams{Threshold: 1, Phase: "prefill"}, decode, false},
+		"mixed is not decode": {TokensParams{Threshold: 1, Phase: "decode"},
+			trace.Pass{Class: trace.Mixed, Tokens: 8}, false},
+		"tokens not known, none asked": {TokensParams{Threshold: 1, Phase: "any"},
+			trace.Pass{Class: trace.Unknown, Tokens: trace.NotKnown}, true},
+		"tokens not known": {TokensParams{Threshold: 2, Phase: "any"},
+			trace.Pass{Class: trace.Unknown, Tokens: trace.NotKnown}, false},
+		"tokens not known, bounded": {TokensParams{Threshold: 1, AtMost: 9, Phase: "any"},
+			trace.Pass{Class: trace.Unknown, Tokens: trace.NotKnown}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.asked.qualifies(&c.pass); got != c.want {
+				t.Errorf("qualifies: %t, want %t", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTokensSelection(t *testing.T) {
+	pass := func(class trace.Class, tokens int64) trace.Pass {
+		return trace.Pass{Class: class, Tokens: tokens, Whole: true}
+	}
+	passes := []trace.Pass{pass(trace.Decode, 2), pass(trace.Decode, 3), pass(trace.Mixed, 40), pass(trace.Idle, 0),
+		pass(trace.Decode, 4), pass(trace.Decode, 4), pass(trace.Decode, 4)}
+	for i := range passes {
+		passes[i].Index = i
+	}
+	for name, c := range map[string]struct {
+		asked       TokensParams
+		count       int
+		first, last int // −1: none
+	}{
+		"first alone must qualify": {TokensParams{Threshold: 3, Phase: "any"}, 3, 1, 4},
+		"every one must":           {TokensParams{Threshold: 4, Phase: "decode", All: true}, 3, 4, 6},
+		"a class":                  {TokensParams{Threshold: 1, Phase: "mixed"}, 2, 2, 4},
+		"not enough left":          {TokensParams{Threshold: 4, Phase: "decode"}, 4, -1, -1},
+		"none":                     {TokensParams{Threshold: 41, Phase: "any"}, 1, -1, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cut, err := trace.Select(passes, c.asked.selection(c.count))
+			if c.first < 0 {
+				var none *trace.NotFoundError
+				if !errors.As(err, &none) {
+					t.Errorf("cut %+v, error %v, want none found", cut, err)
+				}
+				return
+			}
+			if err != nil || cut.First != c.first || cut.Last != c.last || cut.Steps != c.count {
+				t.Errorf("cut %+v, error %v, want passes %d to %d", cut, err, c.first, c.last)
+			}
+		})
+	}
+}
+
+func TestTokensDecidable(t *testing.T) {
+	blind := engine.Info{Engine: "vllm", Version: "0.11.0", Evidence: "structure"}
+	tells := engine.Info{Engine: "vllm", Version: "0.32.0", Evidence: "annotation", AnnotatesTokens: true}
+	for name, c := range map[string]struct {
+		asked  TokensParams
+		info   engine.Info
+		shapes bool
+		serves bool
+	}{
+		"annotated":               {TokensParams{Threshold: 64, Phase: "decode"}, tells, false, true},
+		"structure, phase":        {TokensParams{Threshold: 1, Phase: "decode"}, blind, true, false},
+		"structure with shapes":   {TokensParams{Threshold: 64, Phase: "any"}, blind, true, true},
+		"structure, no shapes":    {TokensParams{Threshold: 64, Phase: "any"}, blind, false, false},
+		"structure, any step":     {TokensParams{Threshold: 1, Phase: "any"}, blind, false, true},
+		"requests that are to go": {TokensParams{Threshold: 1, Phase: "any", SkipRequests: 1}, tells, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := c.asked.decidable(c.info, c.shapes)
+			if (err == nil) != c.serves || err != nil && !errors.Is(err, ErrNoStrategy) {
+				t.Errorf("error %v, want one: %t", err, !c.serves)
+			}
+		})
+	}
+}
+
+// TestTokensNeeded holds that a window by tokens waits for its first step, and
+// for more steps after it with every attempt.
+func TestTokensNeeded(t *testing.T) {
+	run := &Run{}
+	w := &Window{Form: "tokens", Count: 5, Tokens: &TokensParams{Threshold: 3, Phase: "decode"}}
+	watch := endpointWatch{watcher: &watcher{window: w, run: run}, begun: -1}
+	few, enough := engine.Metrics{Running: 2}, engine.Metrics{Running: 3}
+	run.Place.Attempt, watch.seen = 1, 7
+	if watch.notice(few, few); watch.begun >= 0 || watch.needed() < 1<<40 {
+		t.Errorf("begun at %d, %d steps needed although too few requests run", watch.begun, watch.needed())
+	}
+	watch.notice(few, enough)
+	first := watch.needed()
+	if watch.begun != 7 || first < 7+5 {
+		t.Errorf("begun at %d, %d steps needed", watch.begun, first)
+	}
+	run.Place.Attempt = 2
+	if second := watch.needed(); second <= first {
+		t.Errorf("the second attempt waits for %d steps, the first for %d", second, first)
+	}
+}
