@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
@@ -293,8 +294,8 @@ func TestNoTraffic(t *testing.T) {
 	idle(t, endpoint)
 }
 
-// flakyFront stands in front of a server and answers its first start itself.
-func flakyFront(t testing.TB, endpoint string, first http.HandlerFunc) string {
+// front stands in front of a server and answers as a test says; next is the server.
+func front(t testing.TB, endpoint string, answer func(w http.ResponseWriter, r *http.Request, next http.Handler)) string {
 	t.Helper()
 	target, err := url.Parse(endpoint)
 	if err != nil {
@@ -304,14 +305,7 @@ func flakyFront(t testing.TB, endpoint string, first http.HandlerFunc) string {
 	transport := &http.Transport{DisableKeepAlives: true}
 	proxy.Transport, proxy.FlushInterval = transport, -1
 	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
-	var starts atomic.Int32
-	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/start_profile" && starts.Add(1) == 1 {
-			first(w, r)
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	})}
+	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r, proxy) })}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -339,7 +333,14 @@ func TestAttemptAfterAStartThatFailed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			endpoint := flakyFront(t, serve(t, server(dir, embedded.V032)), first)
+			var starts atomic.Int32
+			endpoint := front(t, serve(t, server(dir, embedded.V032)), func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if r.URL.Path == "/start_profile" && starts.Add(1) == 1 {
+					first(w, r)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
 			result := runJob(t, jobText(dir, []string{endpoint}, busy, "warmup {\n requests = 1\n }\n"+stepsBlock(3, 0)))
 			result.ended(t, archive.StatusOK, 0, "")
 			round := result.Manifest.Rounds[0]
@@ -362,6 +363,27 @@ func TestAttemptAfterAStartThatFailed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A stop that is answered with 500 although everything was written: the files are
+// what counts.
+func TestStopAnswered500(t *testing.T) {
+	dir := t.TempDir()
+	direct := serve(t, server(dir, embedded.V032))
+	endpoint := front(t, direct, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.URL.Path != "/stop_profile" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(httptest.NewRecorder(), r)
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	result := runJob(t, jobText(dir, []string{endpoint}, busy, stepsBlock(3, 0)))
+	result.ended(t, archive.StatusOK, 0, "")
+	if m := result.Manifest; len(m.Warnings) != 1 || !strings.Contains(m.Warnings[0], "answered 500") || !m.Rounds[0].Windows[0].Exact {
+		t.Errorf("warnings %q, windows %+v", m.Warnings, m.Rounds[0].Windows)
+	}
+	idle(t, direct)
 }
 
 func TestServersThatFail(t *testing.T) {

@@ -21,6 +21,7 @@ type app struct {
 	stdout io.Writer // results
 	stderr io.Writer // diagnostics, progress and logs
 	args   []string
+	notes  *notes    // remarks and logs: stderr, or through a run's view
 	log    hclog.Logger
 }
 
@@ -52,6 +53,7 @@ func failed(code int, err error) error { return &exitError{code: code, err: err}
 
 // run parses the command line, runs the command and gives the exit code.
 func (a *app) run(ctx context.Context) int {
+	a.notes = &notes{to: a.stderr}
 	root := a.rootCommand()
 	root.SetArgs(a.args)
 	root.SetIn(a.stdin)
@@ -105,7 +107,7 @@ not be kept; 130 interrupted; 1 anything else.`,
 			if level == hclog.NoLevel {
 				return usage("--log-level %q: one of trace, debug, info, warn, error, off", logLevel)
 			}
-			a.log = hclog.New(&hclog.LoggerOptions{Name: "profjob", Level: level, Output: a.stderr})
+			a.log = hclog.New(&hclog.LoggerOptions{Name: "profjob", Level: level, Output: a.notes})
 			return nil
 		},
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,15 +15,18 @@ import (
 // watchSignals hands the user's signals to a run; the function returned ends that.
 func (a *app) watchSignals(interrupts *steps.Interrupts) (stop func()) {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// A broken pipe must not end a run: the write that broke it has its error.
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	done := make(chan struct{})
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
 		for {
 			select {
-			case <-signals:
-				a.tellInterrupt(interrupts.Signal())
+			case s := <-signals:
+				if s != syscall.SIGPIPE {
+					a.end(interrupts)
+				}
 			case <-done:
 				return
 			}
@@ -37,20 +39,14 @@ func (a *app) watchSignals(interrupts *steps.Interrupts) (stop func()) {
 	}
 }
 
-// tellInterrupt says on stderr what an interrupt does.
-func (a *app) tellInterrupt(count int) {
-	var text string
-	switch count {
-	case 0:
-		text = "ending the window"
-	case 1:
-		text = "interrupted: stopping the profiler and keeping what there is; once more keeps nothing"
-	case 2:
-		text = "interrupted again: only stopping the profiler; once more leaves at once"
-	default:
-		text = "leaving at once: the profiler may still be on (profjob stop)"
+// end passes on one wish to end. The view tells of an interrupt of the run; that a
+// window has taken it for itself is told here.
+func (a *app) end(interrupts *steps.Interrupts) (count int) {
+	count = interrupts.Signal()
+	if count == 0 {
+		a.notes.say("ending the window")
 	}
-	fmt.Fprintln(a.stderr, text) //nolint:errcheck // nobody is left to tell
+	return count
 }
 
 // offerEnter lets the Enter key end a window that lasts until it is stopped.
@@ -58,8 +54,8 @@ func (a *app) offerEnter(job *spec.Job, interrupts *steps.Interrupts) {
 	if job.Window.Manual == nil || job.Window.Manual.Until == "" || !isTerminal(a.stdin) {
 		return
 	}
-	fmt.Fprintln(a.stderr, "Enter, Ctrl-C or `profjob stop` ends the window") //nolint:errcheck // it is only a hint
-	go func() {                                                               // a read of a terminal cannot be ended: it lasts as long as the process
+	a.notes.say("Enter, Ctrl-C or `profjob stop` ends the window")
+	go func() { // a read of a terminal cannot be ended: it lasts as long as the process
 		in := bufio.NewScanner(a.stdin)
 		for in.Scan() {
 			if interrupts.EndWindow() {
@@ -85,9 +81,7 @@ func (a *app) listen(file *spec.File, job *spec.Job, interrupts *steps.Interrupt
 		info.Targets = append(info.Targets, t.Endpoints...)
 	}
 	server, err := control.Listen(dir, info, func() string {
-		count := interrupts.Signal()
-		a.tellInterrupt(count)
-		if count == 0 {
+		if count := a.end(interrupts); count == 0 {
 			return "the window is ending"
 		}
 		return "the run is ending: its profiler is stopped, what was recorded is kept"

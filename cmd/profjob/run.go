@@ -177,7 +177,11 @@ func (a *app) views(output string) (readers []event.Reader, closeViews func()) {
 		return []event.Reader{view.NewJSONLines(a.stdout)}, nothing
 	case isTerminal(a.stderr) && os.Getenv("TERM") != "dumb":
 		t := view.NewTerminal(a.stderr)
-		return []event.Reader{t}, t.Close
+		restore := a.notes.through(t)
+		return []event.Reader{t}, func() {
+			restore()
+			t.Close()
+		}
 	}
 	return []event.Reader{view.NewLines(a.stderr)}, nothing
 }

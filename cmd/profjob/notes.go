@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+)
+
+// notes is where logs and remarks go: stderr, or, while a run has the terminal,
+// the run's view, which writes them above its changing line. It may be used from
+// several goroutines.
+type notes struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+// Write hands what is written on.
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.to.Write(p)
+}
+
+// through sends everything through w until the function returned is called.
+func (n *notes) through(w io.Writer) (restore func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.to
+	n.to = w
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.to = before
+	}
+}
+
+// say writes one remark.
+func (n *notes) say(text string) {
+	fmt.Fprintln(n, text) //nolint:errcheck // it is a remark; nobody is left to tell
+}
