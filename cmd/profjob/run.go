@@ -82,6 +82,9 @@ func (a *app) runRun(ctx context.Context, opts runOptions, path string) error {
 			break
 		}
 	}
+	if interrupts.Count() > 0 { // also one that came when the run was sealed already: later jobs were left out
+		codes = append(codes, steps.ExitInterrupted)
+	}
 	if opts.output == "json" {
 		if err := a.printManifests(manifests); err != nil {
 			return failed(steps.ExitFailed, err)
