@@ -21,7 +21,7 @@ type app struct {
 	stdout io.Writer // results
 	stderr io.Writer // diagnostics, progress and logs
 	args   []string
-	notes  *notes    // remarks and logs: stderr, or through a run's view
+	notes  *notes // remarks and logs: stderr, or through a run's view
 	log    hclog.Logger
 }
 
