@@ -17,6 +17,10 @@ func (s *Server) textRoom(prompt int, wanted *int) (int, *apiError) {
 	if s.config.Dialect == V032 {
 		return s.cutRoom(prompt, wanted)
 	}
+	if s.config.Dialect == V015 && wanted != nil && *wanted > limit {
+		return 0, s.invalidValue("max_tokens", *wanted, fmt.Sprintf(
+			"'max_tokens' (%d) cannot be greater than the model's maximum context length (%d).", *wanted, limit))
+	}
 	// Before 0.32 what was wanted is taken off the length that the refusal
 	// names, which may make that negative (0.11.0 and 0.15.1,
 	// _build_render_config).
