@@ -2,19 +2,21 @@
 
 GO        ?= go
 BIN       := bin/profjob
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT    ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 TESTFLAGS ?=
 
 .PHONY: build
 build: ## one static binary: bin/profjob
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/profjob
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o $(BIN) ./cmd/profjob
 
 .PHONY: test
 test: ## vet, formatting, staticcheck, and all tests with the race detector
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	$(GO) test -race $(TESTFLAGS) ./...
+	$(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v '/internal/trace$$')
+	$(GO) test -race -short $(TESTFLAGS) ./internal/trace # the large files take minutes under the race detector:
+	$(GO) test $(TESTFLAGS) ./internal/trace              # they are read without
 
 .PHONY: e2e
 e2e: build ## job files against a real vLLM on CPU in three versions, the bounded part

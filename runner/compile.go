@@ -2,6 +2,8 @@ package runner
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -53,7 +55,7 @@ func refuse(job *spec.Job) hcl.Diagnostics {
 		}
 		names[t.Name] = t
 	}
-	return append(diags, refuseShared(job)...)
+	return slices.Concat(diags, refuseShared(job), refuseTraceDirs(job))
 }
 
 // refuseShared: a server that two targets name would be started twice, and each
@@ -73,6 +75,38 @@ func refuseShared(job *spec.Job) hcl.Diagnostics {
 		}
 	}
 	return diags
+}
+
+// refuseTraceDirs: nothing tells the files of two targets apart that write into one
+// directory, or into one below the other's.
+func refuseTraceDirs(job *spec.Job) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for i, t := range job.Targets {
+		for _, other := range job.Targets[:i] {
+			a, b := traceDir(job, other), traceDir(job, t)
+			if a == "" || b == "" || other == t || !within(a, b) && !within(b, a) {
+				continue
+			}
+			diags = diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Two targets of a job with one trace_dir",
+				Detail: fmt.Sprintf("%s writes to %s and %s to %s: the traces of the two could not be told apart. Give each a directory of its own, beside the other's.",
+					other.Address(), other.TraceDir, t.Address(), t.TraceDir),
+				Subject: t.DeclRange.Ptr()})
+		}
+	}
+	return diags
+}
+
+// traceDir is where a target writes, seen from the job file's folder; empty if the job file does not say.
+func traceDir(job *spec.Job, t *spec.Target) string {
+	if t.TraceDir == "" || filepath.IsAbs(t.TraceDir) {
+		return t.TraceDir
+	}
+	return filepath.Join(job.Dir, t.TraceDir)
+}
+
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // compiler lays out the plan steps of one job.

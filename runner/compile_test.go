@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -220,6 +221,8 @@ job "x" {
     }
   }
 }`, "An endpoint in two targets"},
+		"one trace_dir":        {twoDirs("/var/traces", "/var/x/../traces/"), "Two targets of a job with one trace_dir"},
+		"trace_dir in another": {twoDirs("traces/a", "./traces"), "Two targets of a job with one trace_dir"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan, diags := Compile(jobOf(t, c.text))
@@ -227,6 +230,38 @@ job "x" {
 				t.Errorf("got %v, %v", plan, diags)
 			}
 		})
+	}
+}
+
+// twoDirs is a job of two targets that write into two directories.
+func twoDirs(a, b string) string {
+	return fmt.Sprintf(`target "vllm" "a" {
+  endpoints = ["http://h:1"]
+  trace_dir = %q
+}
+target "vllm" "b" {
+  endpoints = ["http://h:2"]
+  trace_dir = %q
+}
+job "x" {
+  targets = [target.vllm.a, target.vllm.b]
+  window {
+    steps {
+      count = 2
+    }
+  }
+}`, a, b)
+}
+
+// Directories beside one another can be told apart, whatever their names begin with.
+func TestCompileTakesTraceDirsApart(t *testing.T) {
+	for _, dirs := range [][2]string{{"/traces/a", "/traces/b"}, {"/traces", "/traces-b"}, {"a", "..a"}, {"traces", "/traces"}} {
+		compile(t, jobOf(t, twoDirs(dirs[0], dirs[1])))
+	}
+	job := jobOf(t, twoDirs("traces", "/elsewhere"))
+	job.Targets[1].TraceDir = filepath.Join(job.Dir, "traces", "b")
+	if _, diags := Compile(job); !diags.HasErrors() {
+		t.Error("an absolute directory below a relative one was taken")
 	}
 }
 

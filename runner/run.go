@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"profjob/internal/archive"
@@ -324,11 +325,25 @@ func (r *runner) finish(levels contexts) {
 	}
 	r.settle(levels.interrupted())
 	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
-	if _, sealed := steps.Latest[steps.SealResult](r.run.State); !sealed {
+	sealed, ok := steps.Latest[steps.SealResult](r.run.State)
+	if !ok {
 		r.interrupted = levels.interrupted() // no manifest says otherwise
 		return
 	}
 	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })
+	if len(r.errors) > len(r.run.Outcome.Errors) {
+		r.amend(sealed.Manifest)
+	}
+}
+
+// amend lets the manifest of a sealed run tell of an error that came after the
+// seal. Where it cannot be written again, at least the one in the result does.
+func (r *runner) amend(m *archive.Manifest) {
+	m.Status, m.Errors = r.status(), slices.Clone(r.errors)
+	if err := archive.Amend(r.run.Dir, m); err != nil {
+		r.fail(&steps.Failure{Status: archive.StatusIncomplete, Exit: steps.ExitIncomplete, Err: err})
+		m.Status, m.Errors = r.status(), slices.Clone(r.errors)
+	}
 }
 
 // last carries out one kind of the last plan steps. They leave nothing to undo:
@@ -342,8 +357,8 @@ func (r *runner) last(levels contexts, is func(steps.Step) bool) {
 	}
 }
 
-// settle fixes how the run ended, for the manifest: what comes later does not
-// change that any more.
+// settle fixes how the run ended, for the manifest: of what comes later only an
+// error changes that, by amend.
 func (r *runner) settle(interrupted bool) {
 	for _, err := range r.views.failures() {
 		if warnErr := r.run.Warn("what happened was not shown to the end: %v", err); warnErr != nil {

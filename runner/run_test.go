@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -343,6 +344,64 @@ func TestStore(t *testing.T) {
 			t.Errorf("%s: %s: %v", format, result.Path, err)
 		}
 	}
+}
+
+// A run that is sealed and cannot be stored is incomplete, and its manifest says
+// so, on disk too.
+func TestStoreFails(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before error
+		status archive.Status
+		exit   int
+		errors int
+	}{
+		{"alone", nil, archive.StatusIncomplete, steps.ExitIncomplete, 1},
+		{"after a server that failed", failure(steps.ExitServer, true), archive.StatusFailed, steps.ExitServer, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			plan := planOf(&fake{id: "a", do: func(context.Context, *steps.Run) (any, error) {
+				if c.before == nil {
+					return nil, nil
+				}
+				return nil, backoff.Permanent(c.before)
+			}})
+			plan.Steps = append(plan.Steps, Planned{0, &steps.Store{Header: header("store", 0), Format: "tar.zst"}})
+			result := run(t, plan, func(o *Options) { o.Readers = []event.Reader{inTheWay(t)} })
+			result.ended(t, c.status, c.exit, "pack run: ")
+			if result.Manifest == nil || len(result.Errors) != c.errors {
+				t.Fatalf("errors %q, manifest %v", result.Errors, result.Manifest)
+			}
+			onDisk, err := archive.ReadManifest(result.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if onDisk.Status != c.status || !slices.Equal(onDisk.Errors, result.Errors) {
+				t.Errorf("the manifest on disk says %s and %q", onDisk.Status, onDisk.Errors)
+			}
+			if diffs, err := archive.Verify(t.Context(), result.Path); err != nil || len(diffs) != 0 {
+				t.Errorf("the run differs from its manifest: %v, %v", diffs, err)
+			}
+		})
+	}
+}
+
+// inTheWay puts a folder where a run is to be packed as soon as it is sealed.
+func inTheWay(t *testing.T) event.Reader {
+	var final string
+	return reader(func(e event.Entry) error {
+		switch ev := e.Event.(type) {
+		case event.RunStarted:
+			final = ev.Dir
+		case event.StepFinished:
+			if ev.Step == "seal" {
+				if err := os.Mkdir(final+".tar.zst", 0o700); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // An archive that cannot be written is told before anything begins.

@@ -24,7 +24,7 @@ var archiveSchema = &Block{
 	},
 	Blocks: []*Block{{
 		Name: "keep",
-		Doc:  "How many runs of a job are kept: a run that any of these wants stays. Without the block, all.",
+		Doc:  "How many runs of a job are kept: a run that any of these wants stays. Runs that did not end well are counted apart, so that they push out no good one. Without the block, all.",
 		Arguments: []Argument{
 			{Name: "last", Type: TypeInteger, Min: 1, Max: 1e6, Doc: "The newest runs."},
 			{Name: "daily", Type: TypeInteger, Min: 1, Max: 1e6, Doc: "The last run of each of so many days."},

@@ -114,6 +114,7 @@ type gathering struct {
 
 	need    int           // traces of workers that the target must give at least
 	settle  time.Duration // how long nothing may change before all counts as there
+	stopped string        // how the stop was answered
 	grace   time.Duration // how long nothing may change before the wait is given up; 0: until collect.timeout
 	listing Snapshot      // as it was at the last look
 	changed time.Time     // when it last differed from the one before
@@ -122,16 +123,19 @@ type gathering struct {
 // expect works out from what became of the stops what must be there, and how long
 // it is waited for. What a server has lost is not.
 func (g *gathering) expect(window WindowResult) {
-	g.grace = graceAnswered
+	g.grace, g.stopped = graceAnswered, "the server is lost"
 	unanswered := false
 	for _, e := range window.Endpoints {
 		if e.Target != g.target.Name || e.Lost() {
 			continue
 		}
-		g.need++
+		if g.need++; g.need == 1 {
+			g.stopped = "the server has answered the stop"
+		}
 		unanswered = unanswered || !e.Stopped
 		if e.StopError != "" {
 			g.grace, g.settle = graceFailed, settling
+			g.stopped = fmt.Sprintf("the stop failed (%s)", e.StopError)
 		}
 	}
 	if unanswered {
@@ -160,7 +164,7 @@ func (g *gathering) gather(ctx context.Context) error {
 			return g.deleteRemote(ctx)
 		}
 		if g.grace > 0 && quiet >= g.grace {
-			return g.missing(got, listed)
+			return g.missing(ctx, got, listed)
 		}
 		g.run.progress("waiting for traces", int64(got), int64(g.need), "traces")
 		// The longer nothing has changed, the less often it is looked at.
@@ -183,15 +187,15 @@ func (g *gathering) cutShort(ctx context.Context, err error) error {
 func (g *gathering) dir() string { return g.run.traceDir(g.target) }
 
 // missing says what is not there.
-func (g *gathering) missing(got int, listed []hostfs.File) error {
+func (g *gathering) missing(ctx context.Context, got int, listed []hostfs.File) error {
 	var unfinished []string
 	for _, f := range listed {
 		if _, ok := g.have[f.Path]; !ok {
 			unfinished = append(unfinished, f.Path)
 		}
 	}
-	text := fmt.Sprintf("the server has answered the stop, and %s holds %d of %d complete traces of workers of this window", g.dir(), got, g.need)
-	switch _, err := os.Stat(g.dir()); {
+	text := fmt.Sprintf("%s, and %s holds %d of %d complete traces of workers of this window", g.stopped, g.dir(), got, g.need)
+	switch _, err := g.run.Files(g.dir()).List(ctx, "."); {
 	case len(unfinished) > 0:
 		return incomplete("%s: not complete: %s", text, strings.Join(unfinished, ", "))
 	case errors.Is(err, fs.ErrNotExist):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,8 @@ import (
 func (h *host) recorded(change func(*WindowResult), targets ...Target) {
 	h.t.Helper()
 	r := WindowResult{Ended: EndedRecorded, Before: map[string]Snapshot{}}
-	began := time.Now()
+	// The traces of testdata are of another time: that they are older proves nothing.
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, target := range targets {
 		before, err := h.snapshot(h.t.Context(), target)
 		if err != nil {
@@ -316,6 +318,37 @@ func TestCollectAfterAStopThatFailed(t *testing.T) {
 			if !h.armed.hasWritten(target) {
 				t.Error("that the traces are complete is not noted")
 			}
+		})
+	}
+}
+
+// What is said of the stop is what became of it, and of the directory what its host says.
+func TestCollectSaysWhatIsMissing(t *testing.T) {
+	absent := func() ([]hostfs.File, error) { return nil, fs.ErrNotExist }
+	for _, c := range []struct {
+		name      string
+		stopError string
+		list      func() ([]hostfs.File, error)
+		want      string
+		not       string
+	}{
+		{"answered", "", nil, "the server has answered the stop, and", "does not exist"},
+		{"failed", "status 500", nil, "the stop failed (status 500), and", "has answered"},
+		{"no directory", "", absent, "the directory does not exist", "is every rank's there"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve("a")
+				target.TraceDir = "/there/on/the/host/of/the/server"
+				h.Files = func(string) hostfs.FS { return fakeFS{list: c.list} }
+				h.recorded(func(r *WindowResult) { r.Endpoints[0].StopError = c.stopError }, target)
+				_, err := h.collect(t.Context(), collectFrom(target))
+				failed(t, err, ExitIncomplete, c.want)
+				if err == nil || strings.Contains(err.Error(), c.not) {
+					t.Errorf("got %v", err)
+				}
+			})
 		})
 	}
 }

@@ -175,10 +175,20 @@ func (s *fakeServer) Probe(context.Context) (engine.Info, error) {
 }
 
 func (s *fakeServer) Ready(ctx context.Context) error {
-	if s.ready == nil {
+	s.mu.Lock()
+	ready := s.ready
+	s.mu.Unlock()
+	if ready == nil {
 		return nil
 	}
-	return s.ready(ctx)
+	return ready(ctx)
+}
+
+// setReady changes what the server answers from now on.
+func (s *fakeServer) setReady(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = func(context.Context) error { return err }
 }
 
 func (s *fakeServer) Start(ctx context.Context, w engine.StartOptions) error {

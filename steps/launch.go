@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -67,51 +68,89 @@ const (
 // Kind is the row in the table of kinds.
 func (l *Launch) Kind() string { return "launch" }
 
-// Do starts every server and waits for all of them.
+// launching is a server between its start and the moment when it can serve.
+type launching struct {
+	Launched
+	target  Target
+	spec    LaunchSpec
+	began   time.Time
+	process Process
+}
+
+// Do starts every server, and only then waits for all of them: one may need
+// another to get ready, as the halves of a disaggregated server do.
 func (l *Launch) Do(ctx context.Context, run *Run) (any, error) {
-	var result LaunchResult
-	for _, t := range l.Targets {
-		s, err := l.start(ctx, run, t)
+	all := make([]*launching, len(l.Targets))
+	for i, t := range l.Targets {
+		s, err := l.prepare(ctx, run, t)
 		if err != nil {
 			return nil, backoff.Permanent(fmt.Errorf("launch %s: %w", t.Name, err))
 		}
-		result.Servers = append(result.Servers, s)
+		all[i] = s
+	}
+	for _, s := range all {
+		if err := l.start(ctx, run, s); err != nil {
+			return nil, backoff.Permanent(fmt.Errorf("launch %s: %w", s.target.Name, err))
+		}
+	}
+	if err := l.awaitAll(ctx, run, all); err != nil {
+		return nil, backoff.Permanent(err)
+	}
+	var result LaunchResult
+	for _, s := range all {
+		result.Servers = append(result.Servers, s.Launched)
 	}
 	return result, nil
 }
 
 // Undo ends every server that was started.
 func (l *Launch) Undo(ctx context.Context, run *Run) error {
-	return run.endProcesses(ctx)
+	return run.endServers(ctx)
 }
 
-func (l *Launch) start(ctx context.Context, run *Run, t Target) (Launched, error) {
-	if err := refuseTaken(ctx, t); err != nil {
-		return Launched{}, err
+// start starts one server; from then on it is the run's to end.
+func (l *Launch) start(ctx context.Context, run *Run, s *launching) error {
+	what := Intent{Action: "launch", Target: s.target.Name, Endpoint: strings.Join(s.target.Endpoints, " ")}
+	if err := run.intend(ctx, what); err != nil {
+		return err
 	}
-	s, spec, err := l.prepare(ctx, run, t)
+	s.began = run.Clock.Now()
+	process, err := run.Guard.Launch(ctx, s.spec)
 	if err != nil {
-		return Launched{}, err
-	}
-	if err := run.intend(ctx, Intent{Action: "launch", Target: t.Name, Endpoint: strings.Join(t.Endpoints, " ")}); err != nil {
-		return Launched{}, err
-	}
-	began := run.Clock.Now()
-	process, err := run.Guard.Launch(ctx, spec)
-	if err != nil {
-		return Launched{}, finalServerFailure("start %s: %w", spec.Command[0], err)
+		return finalServerFailure("start %s: %w", s.spec.Command[0], err)
 	}
 	if run.processes == nil {
 		run.processes = map[string]Process{}
 	}
-	run.processes[t.Name] = process
-	s.PID = process.PID()
-	if err := l.await(ctx, run, t, &s, process); err != nil {
-		return Launched{}, err
+	run.processes[s.target.Name] = process
+	s.process, s.PID = process, process.PID()
+	return nil
+}
+
+// awaitAll waits for the servers side by side: the end of one of them ends the
+// wait for those that wait for it. The first error counts.
+func (l *Launch) awaitAll(ctx context.Context, run *Run, all []*launching) error {
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(context.Canceled)
+	var (
+		wg    sync.WaitGroup
+		once  sync.Once
+		first error
+	)
+	for _, s := range all {
+		wg.Go(func() {
+			err := safely("wait for "+s.target.Name, func() error { return l.await(waiting, run, s) })
+			if err == nil {
+				return
+			}
+			once.Do(func() {
+				first = fmt.Errorf("launch %s: %w", s.target.Name, err)
+				cancel(first)
+			})
+		})
 	}
-	s.ReadyIn = wire.Duration(run.Clock.Now().Sub(began))
-	return s, run.Emit(event.Outcome{Place: run.Place, Action: "launch", Target: t.Name,
-		Endpoint: strings.Join(s.Endpoints, " "), Took: s.ReadyIn})
+	wg.Wait()
+	return first
 }
 
 // refuseTaken makes sure that a server which answers already is not taken for the one to launch.
@@ -137,51 +176,73 @@ func refuseTaken(ctx context.Context, t Target) error {
 }
 
 // prepare works out the command, its environment and where things go.
-func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (Launched, LaunchSpec, error) {
-	s := Launched{Target: t.Name, Endpoints: t.Endpoints, Log: "logs/" + t.Name + ".log", Version: t.Version}
+func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (*launching, error) {
+	if err := refuseTaken(ctx, t); err != nil {
+		return nil, err
+	}
+	s := &launching{target: t, Launched: Launched{Target: t.Name, Endpoints: t.Endpoints, Log: "logs/" + t.Name + ".log", Version: t.Version}}
 	if _, err := run.Dir.MkdirAll("logs"); err != nil {
-		return s, LaunchSpec{}, err
+		return nil, err
 	}
-	command, env, err := l.command(run, t)
+	env, err := run.launchEnv(t)
 	if err != nil {
-		return s, LaunchSpec{}, err
+		return nil, err
 	}
-	s.TraceDir, err = l.traceDir(run, t)
-	if err != nil {
-		return s, LaunchSpec{}, err
+	if s.TraceDir, err = l.traceDir(run, t); err != nil {
+		return nil, err
 	}
+	command, whole := l.command(run, t), inherited(ownEnvironment(), env)
 	if s.Version == "" && t.kind().Version != nil {
-		if s.Version, err = t.kind().Version(ctx, command, env); err != nil {
-			return s, LaunchSpec{}, finalServerFailure("%w", err)
+		if s.Version, err = t.kind().Version(ctx, command, whole, run.JobDir); err != nil {
+			return nil, finalServerFailure("%w", err)
 		}
 	}
 	// What is inherited counts as set: an outer VLLM_TORCH_PROFILER_DIR must not pass unseen.
-	whole := inherited(ownEnvironment(), env)
 	setup, err := t.kind().Setup(engine.SetupRequest{Version: s.Version, TraceDir: s.TraceDir, Record: l.Record,
 		Options: t.Options, Command: command, Env: whole})
 	if err != nil {
-		return s, LaunchSpec{}, finalServerFailure("%w", err)
+		return nil, finalServerFailure("%w", err)
 	}
 	s.Args, s.Notes = setup.Args, setup.Notes
 	s.Env = sortedEnv(setup.Env)
-	return s, LaunchSpec{Target: t.Name, Command: append(command, setup.Args...),
-		Env: environment(s.Env, env), Dir: run.JobDir, Log: run.Dir.Join(s.Log)}, nil
+	s.spec = LaunchSpec{Target: t.Name, Command: append(command, setup.Args...),
+		Env: environment(s.Env, env), Dir: run.JobDir, Log: run.Dir.Join(s.Log)}
+	return s, nil
 }
 
-func (l *Launch) command(run *Run, t Target) ([]string, map[string]string, error) {
+func (l *Launch) command(run *Run, t Target) []string {
 	if t.Launch == nil {
 		return []string{run.Executable, "engine", "--listen", "127.0.0.1:0", "--end-with-stdin",
-			"--address-file", addressFile(run, t)}, nil, nil
+			"--address-file", addressFile(run, t)}
+	}
+	return slices.Clone(t.Launch.Command)
+}
+
+// launchEnv gives what the launch block sets, with the values of sensitive variables.
+func (r *Run) launchEnv(t Target) (map[string]string, error) {
+	if t.Launch == nil {
+		return nil, nil
 	}
 	env := make(map[string]string, len(t.Launch.Env))
 	for k, v := range t.Launch.Env {
-		value, err := run.secret(&v)
+		value, err := r.secret(&v)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		env[k] = value
 	}
-	return slices.Clone(t.Launch.Command), env, nil
+	return env, nil
+}
+
+// LaunchEnvironment is the whole environment that a target's server gets if it is
+// launched, but for what is added for its profiler: what is inherited, and what the
+// launch block sets. The error names a sensitive value that was not given.
+func (r *Run) LaunchEnvironment(t Target) (map[string]string, error) {
+	env, err := r.launchEnv(t)
+	if err != nil {
+		return nil, err
+	}
+	return inherited(ownEnvironment(), env), nil
 }
 
 // traceDir makes the directory for the server's traces. Without one in the job
@@ -226,28 +287,29 @@ func addressFile(run *Run, t Target) string {
 }
 
 // await waits until the server can serve, its process has ended, or the time is up.
-func (l *Launch) await(ctx context.Context, run *Run, t Target, s *Launched, process Process) error {
+func (l *Launch) await(ctx context.Context, run *Run, s *launching) error {
 	timeout := embeddedReadyTimeout
-	if t.Launch != nil {
-		timeout = time.Duration(t.Launch.ReadyTimeout)
+	if s.target.Launch != nil {
+		timeout = time.Duration(s.target.Launch.ReadyTimeout)
 	}
-	deadline := run.Clock.Now().Add(timeout)
 	for {
-		err := l.ready(ctx, run, t, s)
+		err := l.ready(ctx, run, s.target, &s.Launched)
 		if err == nil {
-			return nil
+			s.ReadyIn = wire.Duration(run.Clock.Now().Sub(s.began))
+			return run.Emit(event.Outcome{Place: run.Place, Action: "launch", Target: s.target.Name,
+				Endpoint: strings.Join(s.Endpoints, " "), Took: s.ReadyIn})
 		}
 		select {
-		case <-process.Exited():
+		case <-s.process.Exited():
 			return finalServerFailure("the server ended before it was ready (%w); the end of %s:\n%s",
-				exitText(process), s.Log, run.logTail(s.Log))
+				exitText(s.process), s.Log, run.logTail(s.Log))
 		default:
 		}
-		if run.Clock.Now().After(deadline) {
+		if run.Clock.Now().Sub(s.began) > timeout {
 			return finalServerFailure("not ready within %s: %w; the end of %s:\n%s",
 				timeout, err, s.Log, run.logTail(s.Log))
 		}
-		run.progress("waiting until "+t.Name+" is ready", 0, 0, "")
+		run.progress("waiting until "+s.target.Name+" is ready", 0, 0, "")
 		if err := run.Clock.Sleep(ctx, readyPoll); err != nil {
 			return fmt.Errorf("wait until ready: %w", err)
 		}
@@ -285,21 +347,11 @@ func exitText(p Process) error {
 	return errors.New("exit status 0")
 }
 
-// logTail gives the last lines of a server's log, indented, for an error: secrets
-// that the server has printed are left out, since errors go into the journal.
+// logTail gives the last lines of a server's log, indented, for an error: sensitive
+// values that the server has printed are left out, since errors go into the journal.
 func (r *Run) logTail(rel string) string {
-	text := logTail(r.Dir.Join(rel))
-	for _, value := range r.Secrets {
-		if value != "" {
-			text = strings.ReplaceAll(text, value, "[sensitive]")
-		}
-	}
-	return text
-}
-
-func logTail(path string) string {
 	const most, lines = 16 << 10, 15
-	f, err := os.Open(path)
+	f, err := os.Open(r.Dir.Join(rel))
 	if err != nil {
 		return "    (" + err.Error() + ")"
 	}
@@ -308,13 +360,28 @@ func logTail(path string) string {
 	if err != nil {
 		return "    (" + err.Error() + ")"
 	}
-	buf := make([]byte, most)
-	n, _ := f.ReadAt(buf, max(0, info.Size()-most)) // a short read gives what there is
-	text := strings.Split(strings.TrimRight(strings.ToValidUTF8(string(buf[:n]), "\uFFFD"), "\n"), "\n")
+	// A little more than is shown: of a value that is cut off where the reading begins, nothing may stay.
+	values := sensitiveValues(r.Secrets)
+	buf := make([]byte, most+longest(values))
+	n, _ := f.ReadAt(buf, max(0, info.Size()-int64(len(buf)))) // a short read gives what there is
+	shown := string(withoutSensitive(buf[:n], values))
+	shown = shown[max(0, len(shown)-most):]
+	text := strings.Split(strings.TrimRight(strings.ToValidUTF8(shown, "\uFFFD"), "\n"), "\n")
 	if len(text) > lines {
 		text = text[len(text)-lines:]
 	}
 	return "    " + strings.Join(text, "\n    ")
+}
+
+// endServers ends every launched server that still runs, and cuts sensitive values
+// out of the logs, which are whole by then. One that cannot be ended may write on:
+// whoever ends it later does both again.
+func (r *Run) endServers(ctx context.Context) error {
+	if len(r.processes) == 0 {
+		return nil
+	}
+	// A log that could not be cleaned is gone: another try would find nothing wrong.
+	return errors.Join(r.endProcesses(ctx), backoff.Permanent(r.cleanLogs()))
 }
 
 // endProcesses ends every launched server; the profilers must be off by then.

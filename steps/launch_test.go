@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func TestLaunchFails(t *testing.T) {
 		{"ends at once", func(h *host, _ *Target, p *fakeProcess) {
 			p.die(errors.New("exit status 1"))
 			h.write("logs/server.log", "first\nwrong argument, token hf-s3cret\n")
-		}, ExitServer, "ended before it was ready (exit status 1); the end of logs/server.log:\n    first\n    wrong argument, token [sensitive]", 1},
+		}, ExitServer, "ended before it was ready (exit status 1); the end of logs/server.log:\n    first\n    wrong argument, token (sensitive)", 1},
 		{"ends well", func(_ *host, _ *Target, p *fakeProcess) { p.die(nil) }, ExitServer, "(exit status 0)", 1},
 		{"is never ready", func(*host, *Target, *fakeProcess) {}, ExitServer, "not ready within 1m0s", 1},
 		{"cannot be started", func(h *host, _ *Target, _ *fakeProcess) {
@@ -152,6 +153,93 @@ func TestLaunchWhereSomebodyListens(t *testing.T) {
 	failed(t, err, ExitServer, "something listens at http://"+l.Addr().String()+" already")
 	if len(h.guard.specs) != 0 {
 		t.Error("it was launched")
+	}
+}
+
+// pair is two targets that the run starts, and their processes.
+func (h *host) pair() (targets []Target, processes map[string]*fakeProcess) {
+	processes = map[string]*fakeProcess{}
+	for i, name := range []string{"prefill", "decode"} {
+		target := h.launchable()
+		target.Name, target.Endpoints = name, []string{fmt.Sprintf("http://127.0.0.1:%d", 9+i)}
+		h.servers[target.Endpoints[0]] = &fakeServer{endpoint: target.Endpoints[0]}
+		targets = append(targets, target)
+		processes[name] = newProcess()
+	}
+	h.guard.launch = func(s LaunchSpec) (Process, error) { return processes[s.Target], nil }
+	return targets, processes
+}
+
+// A server that gets ready only once another runs finds it running.
+func TestLaunchStartsAllFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		targets, processes := h.pair()
+		h.servers["http://127.0.0.1:9"].ready = func(context.Context) error {
+			h.guard.mu.Lock()
+			defer h.guard.mu.Unlock()
+			if len(h.guard.specs) < 2 {
+				return errRefusedConn
+			}
+			return nil
+		}
+		l := launchOf(targets...)
+		result, err := h.do(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := result.(LaunchResult).Servers
+		if len(all) != 2 || all[0].Target != "prefill" || all[1].Target != "decode" || len(told[event.Outcome](h)) != 2 {
+			t.Errorf("got %+v", all)
+		}
+		if err := l.Undo(t.Context(), h.Run); err != nil || processes["prefill"].ended != 1 || processes["decode"].ended != 1 {
+			t.Errorf("not all were ended, %v", err)
+		}
+	})
+}
+
+// A server that fails ends the wait for the one that waits for it; both are ended.
+func TestLaunchOfAPairFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		targets, processes := h.pair()
+		h.servers["http://127.0.0.1:9"].ready = func(context.Context) error { return errRefusedConn }
+		h.servers["http://127.0.0.1:10"].ready = func(context.Context) error { return errRefusedConn }
+		time.AfterFunc(5*time.Second, func() { processes["decode"].die(errors.New("exit status 1")) })
+		l := launchOf(targets...)
+		began := time.Now()
+		_, err := h.do(t.Context(), l)
+		failed(t, err, ExitServer, "launch decode: the server ended before it was ready (exit status 1)")
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if err := l.Undo(t.Context(), h.Run); err != nil || processes["prefill"].ended != 1 || processes["decode"].ended != 1 {
+			t.Errorf("not all were ended, %v", err)
+		}
+	})
+}
+
+// The program that is asked for its version is the one that is launched: it is looked
+// up in the job's folder, and gets no values of job files' variables.
+func TestLaunchAsksForTheVersion(t *testing.T) {
+	t.Setenv("PROFJOB_VAR_token", "hf-s3cret")
+	h := newHost(t)
+	target := h.launchable()
+	target.Version, target.Launch.Command = "", []string{"./venv/vllm", "serve", "tiny"}
+	script := "#!/bin/sh\necho \"0.32.0${PROFJOB_VAR_token}\"\n"
+	if err := os.MkdirAll(filepath.Join(h.JobDir, "venv"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.JobDir, "venv", "vllm"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.guard.launch = func(LaunchSpec) (Process, error) { return newProcess(), nil }
+	result, err := h.do(t.Context(), launchOf(target))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := result.(LaunchResult).Servers[0].Version; got != "0.32.0" {
+		t.Errorf("version %q", got)
 	}
 }
 
@@ -221,6 +309,63 @@ func TestShutdown(t *testing.T) {
 	result, err := h.do(t.Context(), &Shutdown{})
 	if err != nil || result.(ShutdownResult).Ended != 2 || a.ended != 1 || b.ended != 1 || len(h.processes) != 0 {
 		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// Sensitive values that a server has printed are in no log of a run that ends.
+func TestShutdownCleansLogs(t *testing.T) {
+	h := newHost(t)
+	h.Secrets = map[string]string{"a": "s3cret", "b": "s3cret-longer\n", "c": "ab"}
+	h.processes = map[string]Process{"a": newProcess()}
+	if _, err := h.Dir.MkdirAll("logs"); err != nil {
+		t.Fatal(err)
+	}
+	h.write("logs/a.log", "TOKEN=s3cret\nCOOKIE=s3cret-longer\nab\n")
+	h.write("logs/b.log", "nothing\n")
+	before, err := os.Stat(h.Dir.Join("logs/b.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.do(t.Context(), &Shutdown{}); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(h.Dir.Join("logs/a.log")); err != nil || string(data) != "TOKEN=(sensitive)\nCOOKIE=(sensitive)\nab\n" {
+		t.Errorf("got %q, %v", data, err)
+	}
+	if after, err := os.Stat(h.Dir.Join("logs/b.log")); err != nil || !os.SameFile(before, after) {
+		t.Errorf("a log without sensitive values was written anew, %v", err)
+	}
+	if left, _ := filepath.Glob(h.Dir.Join("logs/*")); len(left) != 2 {
+		t.Errorf("left %q", left)
+	}
+}
+
+// A log that cannot be cleaned is not kept as it is.
+func TestShutdownCannotCleanALog(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read any file")
+	}
+	h := newHost(t)
+	h.Secrets = map[string]string{"a": "s3cret"}
+	h.processes = map[string]Process{"a": newProcess()}
+	h.write("logs/a.log", "s3cret\n")
+	if err := os.Chmod(h.Dir.Join("logs/a.log"), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.do(t.Context(), &Shutdown{})
+	failed(t, err, ExitIncomplete, "logs/a.log is not kept")
+	if _, err := os.Stat(h.Dir.Join("logs/a.log")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
+func TestLogTailOfACutValue(t *testing.T) {
+	h := newHost(t)
+	h.Secrets = map[string]string{"a": "0123456789-s3cret"}
+	const most = 16 << 10
+	h.write("logs/a.log", "x0123456789-s3cret"+strings.Repeat("y", most-len("s3cret")))
+	if got := h.logTail("logs/a.log"); strings.Contains(got, "s3cret") || !strings.HasSuffix(got, "yyy") {
+		t.Errorf("got %.60q", got)
 	}
 }
 

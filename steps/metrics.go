@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,12 +23,18 @@ func (r *Run) keepMetrics(ctx context.Context, servers []server, moment string) 
 	var wg sync.WaitGroup
 	for i, s := range servers {
 		wg.Go(func() {
-			m, err := s.Client.Metrics(ctx)
-			raw[i], errs[i] = m.Raw, err
+			errs[i] = safely("metrics of "+s.Endpoint, func() error {
+				m, err := s.Client.Metrics(ctx)
+				raw[i] = m.Raw
+				return err
+			})
 		})
 	}
 	wg.Wait()
 	for i, s := range servers {
+		if defect := (*Failure)(nil); errors.As(errs[i], &defect) {
+			return errs[i]
+		}
 		if errs[i] != nil {
 			if moment == "before" {
 				if err := r.warn("%s: no metrics are kept: %v", s.Target.Name, errs[i]); err != nil {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"profjob/internal/archive"
 )
 
 // Preflight checks, before anything is recorded, that there is room for the
@@ -60,6 +62,9 @@ func (p *Preflight) traceDir(ctx context.Context, run *Run, t Target) (int64, er
 	if dir == "" {
 		return 0, finalServerFailure("nobody says where the server writes its traces: set trace_dir in the target to the directory that the server was launched with")
 	}
+	if err := apart(run.Dir, dir); err != nil {
+		return 0, err
+	}
 	_, err := run.Files(dir).List(ctx, ".")
 	if errors.Is(err, fs.ErrNotExist) {
 		// vLLM makes the directory when it writes its first trace.
@@ -76,6 +81,46 @@ func (p *Preflight) traceDir(ctx context.Context, run *Run, t Target) (int64, er
 		return 0, finalIncomplete("trace_dir: %w", err)
 	}
 	return free, p.enough("trace_dir", dir, free)
+}
+
+// apart refuses a trace_dir that has the archive in it, or lies in it: what is
+// archived would be collected as what the server wrote, and removed as such. The
+// run's own scratch folder, for servers that it launches, is not archived.
+func apart(run *archive.Dir, traceDir string) error {
+	dir, job := resolved(traceDir), resolved(filepath.Dir(run.Final()))
+	switch {
+	case within(dir, resolved(run.Join(archive.ScratchDir))):
+		return nil
+	case within(resolved(run.Path()), dir), within(resolved(run.Root), dir):
+		return finalIncomplete("the archive %s lies inside of trace_dir %s: what is archived would be taken for traces of the server; give the archive block another path",
+			run.Root, traceDir)
+	case within(dir, job):
+		return finalIncomplete("trace_dir %s lies inside of %s, where the runs of this job are archived: give the archive block another path, or the server another trace_dir",
+			traceDir, job)
+	}
+	return nil
+}
+
+// resolved is a path without symbolic links, as far as it exists.
+func resolved(path string) string {
+	rest := ""
+	for {
+		real, err := filepath.EvalSymlinks(path)
+		parent := filepath.Dir(path)
+		if err == nil {
+			return filepath.Join(real, rest)
+		}
+		if parent == path {
+			return filepath.Join(path, rest)
+		}
+		path, rest = parent, filepath.Join(filepath.Base(path), rest)
+	}
+}
+
+// within tells whether a path is a directory or below it. Both are absolute.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 func (p *Preflight) enough(what, dir string, free int64) error {

@@ -62,6 +62,31 @@ func TestPreflight(t *testing.T) {
 				return fakeFS{free: func() (int64, error) { return 0, errors.ErrUnsupported }}
 			}
 		}, 1 << 60, 0, "", ""},
+		{"the archive in it", func(h *host, target *Target) { target.TraceDir = filepath.Dir(h.Dir.Root) }, 1, ExitIncomplete, "lies inside of trace_dir", ""},
+		{"the archive itself", func(h *host, target *Target) { target.TraceDir = h.Dir.Root }, 1, ExitIncomplete, "lies inside of trace_dir", ""},
+		{"the run itself", func(h *host, target *Target) { target.TraceDir = h.Dir.Path() }, 1, ExitIncomplete, "lies inside of trace_dir", ""},
+		{"in the job's folder", func(h *host, target *Target) { target.TraceDir = filepath.Join(h.Dir.Root, "job", "traces") }, 1, ExitIncomplete, "where the runs of this job are archived", ""},
+		{"in the run", func(h *host, target *Target) { target.TraceDir = h.Dir.Join("rounds") }, 1, ExitIncomplete, "where the runs of this job are archived", ""},
+		{"by a link", func(h *host, target *Target) {
+			link := filepath.Join(target.TraceDir, "link")
+			_ = os.Symlink(h.Dir.Root, link)
+			target.TraceDir = filepath.Join(link, "job", "not", "yet")
+		}, 1, ExitIncomplete, "where the runs of this job are archived", ""},
+		{"the archive by a link", func(h *host, target *Target) {
+			_ = os.Symlink(h.Dir.Root, filepath.Join(target.TraceDir, "link"))
+			h.Dir.Root = filepath.Join(target.TraceDir, "link") // leads out of it again
+		}, 1, 0, "", ""},
+		{"a name that begins alike", func(h *host, target *Target) {
+			target.TraceDir = h.Dir.Root + "-traces"
+			_ = os.Mkdir(target.TraceDir, 0o700)
+		}, 1, 0, "", ""},
+		{"beside the job's folder", func(h *host, target *Target) {
+			target.TraceDir = filepath.Join(h.Dir.Root, "another")
+			_ = os.Mkdir(target.TraceDir, 0o700)
+		}, 1, 0, "", ""},
+		{"scratch", func(h *host, target *Target) {
+			target.TraceDir, _ = h.Dir.MkdirAll("scratch", "server", "traces")
+		}, 1, 0, "", ""},
 		{"nobody says where", func(_ *host, target *Target) { target.TraceDir = "" }, 1, ExitServer, "set trace_dir in the target", ""},
 		{"the server says where", func(h *host, target *Target) {
 			h.State.Put(event.Place{}, ProbeResult{Endpoints: []Probed{{Target: "server", Info: engine.Info{TraceDir: target.TraceDir}}}})

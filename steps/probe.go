@@ -75,25 +75,30 @@ func (p *Probe) one(ctx context.Context, run *Run, s server) (Probed, error) {
 	if err != nil {
 		return Probed{}, finalServerFailure("%w", err)
 	}
-	if info.Profiling == engine.ProfilingNotConfigured {
-		return Probed{}, backoff.Permanent(finalServerFailure("%w (%s %s at %s); %s",
-			engine.ErrNotConfigured, info.Engine, info.Version, s.Endpoint, WhatToSet(s.Target, run.traceDir(s.Target), info.Version, p.Record)))
-	}
-	if missing := missingOptions(p.Record, info.Record); len(missing) > 0 {
-		return Probed{}, backoff.Permanent(finalServerFailure(
-			"the server at %s was launched without %s, which the record block asks for; %s",
-			s.Endpoint, strings.Join(missing, ", "), WhatToSet(s.Target, run.traceDir(s.Target), info.Version, p.Record)))
-	}
-	choice, err := p.Choose(info)
+	choice, err := p.Judge(s.Target, run.traceDir(s.Target), info)
 	if err != nil {
-		return Probed{}, backoff.Permanent(finalServerFailure("%s: %w", s.Endpoint, err))
+		return Probed{}, backoff.Permanent(finalServerFailure("%s (%s %s): %w", s.Endpoint, info.Engine, info.Version, err))
 	}
 	return Probed{Target: s.Target.Name, Endpoint: s.Endpoint, Info: info, Choice: choice}, nil
 }
 
-// Choose gives the strategy that serves on a server. It is pure: the plan's view
-// shows what a run would choose.
-func (p *Probe) Choose(info engine.Info) (Choice, error) {
+// Judge says whether a server that told info can give what the job asks for, and
+// by which strategy. It is pure: `profjob plan` shows what a run would do. traceDir
+// is where the target is to write, for the message that says what to set; it may
+// be empty.
+func (p *Probe) Judge(target Target, traceDir string, info engine.Info) (Choice, error) {
+	if info.Profiling == engine.ProfilingNotConfigured {
+		return Choice{}, fmt.Errorf("%w; %s", engine.ErrNotConfigured, WhatToSet(target, traceDir, info.Version, p.Record))
+	}
+	if missing := missingOptions(p.Record, info.Record); len(missing) > 0 {
+		return Choice{}, fmt.Errorf("the server was launched without %s, which the record block asks for; %s",
+			strings.Join(missing, ", "), WhatToSet(target, traceDir, info.Version, p.Record))
+	}
+	return p.choose(info)
+}
+
+// choose gives the strategy that serves on a server.
+func (p *Probe) choose(info engine.Info) (Choice, error) {
 	if p.Tokens != nil {
 		if err := p.Tokens.decidable(info, p.Record.Shapes); err != nil {
 			return Choice{}, err
@@ -136,7 +141,7 @@ func missingOptions(asked Record, configured *Record) []string {
 	if configured == nil {
 		return nil
 	}
-	return lacking(options(asked), options(*configured))
+	return append(lacking(options(asked), options(*configured)), lackingActivities(asked.Activities, configured.Activities)...)
 }
 
 func (p *Probe) warnings(run *Run, result ProbeResult) error {

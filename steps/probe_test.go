@@ -74,6 +74,10 @@ func TestProbe(t *testing.T) {
 		warning   string
 	}{
 		{name: "good", probe: with(func(*engine.Info) {}), asked: Record{Shapes: true}},
+		{name: "activity", probe: with(func(i *engine.Info) { i.Record = &Record{Activities: []string{"cpu", "device"}} }), asked: Record{Activities: []string{"device"}}},
+		{name: "activity not told", probe: with(func(*engine.Info) {}), asked: Record{Activities: []string{"device"}}},
+		{name: "without the activity", probe: with(func(i *engine.Info) { i.Record = &Record{Activities: []string{"cpu"}} }), asked: Record{Activities: []string{"cpu", "device"}},
+			exit: ExitServer, text: "was launched without activity device, which the record block asks for"},
 		{name: "not reachable", probe: fails(errRefusedConn), exit: ExitServer, text: "probe server: server is not reachable", transient: true},
 		{name: "no such server", probe: fails(engine.ErrNotServer), exit: ExitServer, text: "probe server: not a server of this kind"},
 		{name: "not configured", probe: with(func(i *engine.Info) { i.Profiling = engine.ProfilingNotConfigured }), exit: ExitServer, text: "launch it with --profiler-config"},
@@ -103,6 +107,35 @@ func TestProbe(t *testing.T) {
 				t.Errorf("warnings %q", got)
 			}
 		})
+	}
+}
+
+// What a run and the plan's view say of a server is one judgement.
+func TestJudge(t *testing.T) {
+	good := engine.Info{Engine: "vllm", Version: "0.32.0", Profiling: engine.ProfilingConfigured, Evidence: "annotation", Record: &Record{Memory: true}}
+	unconfigured := good
+	unconfigured.Profiling = engine.ProfilingNotConfigured
+	for _, c := range []struct {
+		name     string
+		info     engine.Info
+		asked    Record
+		evidence string
+		want     string
+	}{
+		{"good", good, Record{Memory: true}, "annotation", ""},
+		{"not configured", unconfigured, Record{}, "", "launch it with --profiler-config"},
+		{"an option is missing", good, Record{Shapes: true, Memory: true}, "", "the server was launched without shapes, which the record block asks for; launch it with --profiler-config"},
+		{"no strategy", good, Record{}, "gold", "window.evidence asks for gold"},
+	} {
+		p := probeOf(Target{Name: "server", Engine: "vllm"})
+		p.Record, p.Evidence = c.asked, c.evidence
+		choice, err := p.Judge(p.Target("server"), "/traces", c.info)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || (choice.Strategy == StrategyObserved) != (err == nil) {
+			t.Errorf("%s: %+v, %v", c.name, choice, err)
+		}
+		if errors.Is(err, engine.ErrNotConfigured) != (c.name == "not configured") {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 

@@ -14,8 +14,12 @@ import (
 )
 
 // Run is what a plan step gets to see of the run it is part of. One plan step
-// has it at a time; what a plan step starts in goroutines of its own uses only
-// Emit, Clock and Interrupts.
+// has it at a time, and waits for the goroutines that it starts before it
+// returns. They may call whatever is safe for several at once: Emit, Clock,
+// Interrupts, Guard.Intend, Dir.WriteFile, what Files gives, warn, progress, and
+// armed. All else they only read, and only what the plan step itself leaves alone meanwhile: of
+// a window's, processes, traffic, State and Place. Traffic goes on between plan
+// steps, and its goroutines use nothing of the Run.
 type Run struct {
 	Job        string // address
 	JobDir     string // absolute; relative paths of the plan start here

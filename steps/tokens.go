@@ -76,9 +76,9 @@ func (t *TokensParams) String() string {
 	return text
 }
 
-// begun tells from two readings of a server's metrics whether a step that
-// qualifies may have come since the window opened: a hint for how long to wait.
-func (t *TokensParams) begun(start, now engine.Metrics) bool {
+// begun tells from two readings of an engine core's metrics whether a step of it
+// that qualifies may have come since the window opened: a hint for how long to wait.
+func (t *TokensParams) begun(start, now engine.Core) bool {
 	switch t.Phase {
 	case "prefill", "mixed":
 		return now.PromptTokens < 0 || start.PromptTokens < 0 || now.PromptTokens-start.PromptTokens >= int64(t.Threshold)

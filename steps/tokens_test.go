@@ -104,19 +104,20 @@ func TestTokensDecidable(t *testing.T) {
 func TestTokensNeeded(t *testing.T) {
 	run := &Run{}
 	w := &Window{Form: "tokens", Count: 5, Tokens: &TokensParams{Threshold: 3, Phase: "decode"}}
-	watch := endpointWatch{watcher: &watcher{window: w, run: run}, begun: -1}
-	few, enough := engine.Metrics{Running: 2}, engine.Metrics{Running: 3}
-	run.Place.Attempt, watch.seen = 1, 7
-	if watch.notice(few, few); watch.begun >= 0 || watch.needed() < 1<<40 {
-		t.Errorf("begun at %d, %d steps needed although too few requests run", watch.begun, watch.needed())
+	watch := endpointWatch{watcher: &watcher{window: w, run: run}}
+	few, enough := engine.Core{Running: 2}, engine.Core{Running: 3}
+	core := &coreCount{base: few, seen: 7, begun: -1}
+	run.Place.Attempt = 1
+	if watch.notice(core, few); core.begun >= 0 || watch.needed(core) < 1<<40 {
+		t.Errorf("begun at %d, %d steps needed although too few requests run", core.begun, watch.needed(core))
 	}
-	watch.notice(few, enough)
-	first := watch.needed()
-	if watch.begun != 7 || first < 7+5 {
-		t.Errorf("begun at %d, %d steps needed", watch.begun, first)
+	watch.notice(core, enough)
+	first := watch.needed(core)
+	if core.begun != 7 || first < 7+5 {
+		t.Errorf("begun at %d, %d steps needed", core.begun, first)
 	}
 	run.Place.Attempt = 2
-	if second := watch.needed(); second <= first {
+	if second := watch.needed(core); second <= first {
 		t.Errorf("the second attempt waits for %d steps, the first for %d", second, first)
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"profjob/internal/load"
@@ -70,20 +73,51 @@ func (r *Run) loadConfig(p TrafficParams, targets []Target) (load.Config, error)
 	if p.Dataset != "" {
 		cfg.Dataset = r.absolute(p.Dataset)
 	}
-	for _, t := range targets {
-		cfg.Endpoints = append(cfg.Endpoints, r.endpoints(t)...)
-	}
+	asked := targets
 	if p.Endpoint != "" {
 		cfg.Endpoints = []string{p.Endpoint}
+		asked = r.at(p.Endpoint, targets)
+	} else {
+		for _, t := range targets {
+			cfg.Endpoints = append(cfg.Endpoints, r.endpoints(t)...)
+		}
 	}
 	var err error
-	if cfg.Bearer, err = r.loadBearer(targets); err != nil {
+	if cfg.Bearer, err = r.loadBearer(asked); err != nil {
 		return cfg, err
 	}
 	if cfg.Model == "" {
 		cfg.Model = r.firstModel()
 	}
 	return cfg, nil
+}
+
+// at gives the targets that have an endpoint of the same scheme and host as the
+// one of a load: a target's token is for its own endpoints, and not for whoever
+// stands elsewhere.
+func (r *Run) at(endpoint string, targets []Target) []Target {
+	var all []Target
+	for _, t := range targets {
+		if slices.ContainsFunc(r.endpoints(t), func(e string) bool { return sameOrigin(e, endpoint) }) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+func sameOrigin(a, b string) bool {
+	first, errA := url.Parse(a)
+	second, errB := url.Parse(b)
+	return errA == nil && errB == nil && first.Scheme == second.Scheme &&
+		strings.EqualFold(first.Hostname(), second.Hostname()) && port(first) == port(second)
+}
+
+// port is a URL's port, also where it does not say it.
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
 // loadBearer gives the token that the targets want to be shown. A load has one.

@@ -173,8 +173,6 @@ func TestTrafficOfAttempts(t *testing.T) {
 func TestTrafficBearerAndModel(t *testing.T) {
 	h := newHost(t)
 	h.Secrets = map[string]string{"ref": "t0k"}
-	target := h.serve("a")
-	target.Bearer = &spec.Secret{Ref: "ref"}
 	h.State.Put(event.Place{}, ProbeResult{Endpoints: []Probed{{Target: "server"}, {Target: "server"}}})
 	var asked atomic.Int64
 	var bearer, model atomic.Value
@@ -184,6 +182,8 @@ func TestTrafficBearerAndModel(t *testing.T) {
 		_ = json.NewDecoder(r.Body).Decode(&body)
 		model.Store(body.Model)
 	})
+	target := h.serve(strings.TrimPrefix(url, "http://"))
+	target.Bearer = &spec.Secret{Ref: "ref"}
 	if err := h.startTraffic(closedLoad(url), []Target{target}); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +197,39 @@ func TestTrafficBearerAndModel(t *testing.T) {
 	data, err := os.ReadFile(h.Dir.Join(h.attemptDir(), "load.jsonl"))
 	if err != nil || strings.Contains(string(data), "t0k") {
 		t.Errorf("the records hold the token, %v", err)
+	}
+}
+
+// A token is for the endpoints of its target only.
+func TestTrafficBearerOfAnEndpoint(t *testing.T) {
+	target := func(name, bearer string, endpoints ...string) Target {
+		return Target{Name: name, Engine: "vllm", Endpoints: endpoints, Bearer: &spec.Secret{Value: bearer}}
+	}
+	a, b := target("a", "of-a", "http://one:8000", "https://Two"), target("b", "of-b", "http://three:8000")
+	for name, c := range map[string]struct {
+		endpoint string
+		targets  []Target
+		bearer   string
+		err      string
+	}{
+		"the target's own":            {"", []Target{a}, "of-a", ""},
+		"one of the target's own":     {"http://one:8000", []Target{a}, "of-a", ""},
+		"another path of it":          {"http://one:8000/v2", []Target{a}, "of-a", ""},
+		"a port that goes unsaid":     {"https://two:443", []Target{a}, "of-a", ""},
+		"elsewhere":                   {"http://proxy:8000", []Target{a}, "", ""},
+		"another port":                {"http://one:8001", []Target{a}, "", ""},
+		"another scheme":              {"http://two", []Target{a}, "", ""},
+		"another name with its start": {"http://one:8000.example.org", []Target{a}, "", ""},
+		"the second's own":            {"http://three:8000", []Target{a, b}, "of-b", ""},
+		"elsewhere, two tokens":       {"http://proxy:8000", []Target{a, b}, "", ""},
+		"two tokens, both asked":      {"", []Target{a, b}, "", "targets a and b have different bearer tokens"},
+	} {
+		h := newHost(t)
+		p := closedLoad(c.endpoint)
+		cfg, err := h.loadConfig(p, c.targets)
+		if cfg.Bearer != c.bearer || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: bearer %q, %v", name, cfg.Bearer, err)
+		}
 	}
 }
 

@@ -1,8 +1,14 @@
 package steps
 
 import (
+	"bytes"
+	"compress/gzip"
+	"context"
 	"encoding/json"
+	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -279,7 +285,7 @@ func TestVerifyRankMissing(t *testing.T) {
 }
 
 func TestAbsentOf(t *testing.T) {
-	if got := absentOf(map[int]bool{0: true, 2: true}, 4); got != "1, 3" {
+	if got := absentOf(map[int]int{0: 1, 2: 1}, 4); got != "1, 3" {
 		t.Error(got)
 	}
 	if got := absentOf(nil, 1<<30); !strings.HasPrefix(got, "0, 1, ") || !strings.HasSuffix(got, ", 15, …") {
@@ -416,8 +422,33 @@ func TestVerifyOptions(t *testing.T) {
 }
 
 // A window by hand is exact within 5 % or 50 ms, if it saw an engine step.
+// withoutItsDuration takes from a trace what tells for how long the profiler was on.
+func withoutItsDuration(t *testing.T, data []byte) []byte {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.ReplaceAll(text, []byte("PyTorch Profiler (0)"), []byte("another span"))
+}
+
+// quietly is withoutItsDuration for the traces among a server's files.
+func quietly(t *testing.T, files map[string][]byte) map[string][]byte {
+	t.Helper()
+	for name, data := range files {
+		if strings.HasSuffix(name, ".json.gz") {
+			files[name] = withoutItsDuration(t, data)
+		}
+	}
+	return files
+}
+
 func TestVerifyManual(t *testing.T) {
-	data := own(t, "v0.32.0-four-steps.json.gz")
+	data := withoutItsDuration(t, own(t, "v0.32.0-four-steps.json.gz"))
 	empty := []byte(`{"traceEvents":[{"ph":"X","cat":"cpu_op","name":"aten::add","pid":1,"tid":1,"ts":1.000,"dur":2.000}]}`)
 	for _, c := range []struct {
 		name   string
@@ -442,6 +473,8 @@ func TestVerifyManual(t *testing.T) {
 		{"until stopped", 0, 17 * time.Second, EndedStopped, "stopped", data, "", false},
 		{"until the timeout", 0, 17 * time.Second, EndedTimeout, "stopped", data, "nobody ended the window", true},
 		{"until interrupted", 0, 17 * time.Second, EndedInterrupted, "stopped", data, "the window was interrupted", false},
+		{"stopped by somebody else", 2 * time.Second, 2 * time.Second, EndedDuration, "", own(t, "v0.32.0-four-steps.json.gz"),
+			"of the 2s that the window was open: did somebody else stop it?", false},
 		{"no traffic", 2 * time.Second, 2 * time.Second, EndedDuration, "", empty, "no engine step", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -479,7 +512,7 @@ func TestVerifyManualFromTheFirstAnswer(t *testing.T) {
 		a.StartAnswered = b.StartAnswered.Add(time.Second)
 		a.StopSent, b.StopSent = b.StartAnswered.Add(2*time.Second), b.StartAnswered.Add(2*time.Second)
 		a.Ended, b.Ended = EndedDuration, EndedDuration
-	}, dp2(t))
+	}, quietly(t, dp2(t)))
 	v := verifySteps(0, 0, target)
 	v.Form, v.Duration = "manual", wire.Duration(2*time.Second)
 	got, err := h.verify(v)
@@ -578,10 +611,254 @@ func TestCutName(t *testing.T) {
 	}
 }
 
+// A recording that began before it was asked for is somebody else's, if the trace
+// has Unix time.
+func TestVerifyForeignSession(t *testing.T) {
+	data := withoutItsDuration(t, own(t, "v0.32.0-four-steps.json.gz"))
+	first := firstPass(t, data)
+	for _, c := range []struct {
+		name  string
+		sent  []time.Duration // from the first pass on, of each endpoint
+		exact bool
+	}{
+		{"asked for before", []time.Duration{-time.Second}, true},
+		{"clocks differ", []time.Duration{1990 * time.Millisecond}, true},
+		{"asked for after", []time.Duration{2010 * time.Millisecond}, false},
+		{"minutes after", []time.Duration{10 * time.Minute}, false},
+		{"times of another kind", []time.Duration{25 * time.Hour}, true},
+		{"times of another kind, earlier", []time.Duration{-25 * time.Hour}, true},
+		{"one of two asked before", []time.Duration{10 * time.Minute, -time.Second}, true},
+		{"both asked after", []time.Duration{10 * time.Minute, time.Minute}, false},
+	} {
+		for _, form := range []string{"steps", "manual"} {
+			t.Run(c.name+", "+form, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve([]string{"a", "b"}[:len(c.sent)]...)
+				h.written(target, func(r *WindowResult) {
+					for i, d := range c.sent {
+						r.Endpoints[i].StartSent = first.Add(d)
+					}
+				}, map[string][]byte{"rank0.1.pt.trace.json.gz": data, "rank0.2.pt.trace.json.gz": data})
+				v := verifySteps(3, 0, target)
+				if v.Form = form; form == "manual" {
+					v.Count, v.Duration = 0, wire.Duration(time.Second)
+				}
+				got, err := h.verify(v)
+				exit, text := ExitOK, ""
+				if !c.exact {
+					exit, text = ExitWindow, "the recording began at "+first.UTC().Format("2006-01-02 15:04:05.000")
+				}
+				failed(t, err, exit, text)
+				if w := got.Windows[0]; w.Exact != c.exact || !c.exact && (!strings.Contains(w.Reason, "before it was asked for: somebody else's session was on") || w.Got.Trimmed) {
+					t.Errorf("window %+v", w)
+				}
+			})
+		}
+	}
+}
+
+// firstPass is when a trace's first pass began.
+func firstPass(t testing.TB, data []byte) time.Time {
+	t.Helper()
+	return time.Unix(0, scanOf(t, data).Passes[0].Start)
+}
+
+func scanOf(t testing.TB, data []byte) *trace.Summary {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "trace.json.gz")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	scan, err := trace.Scan(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scan
+}
+
+// Passes on several threads are not one engine's.
+func TestVerifyLanes(t *testing.T) {
+	events := `{"traceEvents":[`
+	for tid := range 2 {
+		for i := range 3 {
+			events += fmt.Sprintf(`{"ph":"X","cat":"user_annotation","name":"execute_context_0(0)_generation_1(1)","pid":1,"tid":%d,"ts":%d,"dur":90},`+
+				`{"ph":"X","cat":"cpu_op","name":"aten::embedding","pid":1,"tid":%d,"ts":%d,"dur":10},`, tid, 1000+100*i, tid, 1010+100*i)
+		}
+	}
+	h := newHost(t)
+	target := h.serve("a")
+	h.written(target, nil, map[string][]byte{"rank0.1.pt.trace.json": []byte(strings.TrimSuffix(events, ",") + `]}`)})
+	got, err := h.verify(verifySteps(2, 0, target))
+	failed(t, err, ExitWindow, "the engine steps are spread over 2 threads")
+	if got.Windows[0].Exact || got.Windows[0].Got.Trimmed {
+		t.Errorf("window %+v", got.Windows[0])
+	}
+}
+
+// A server's own bound ends a recording before the window by hand is over.
+func TestVerifyManualBound(t *testing.T) {
+	data := withoutItsDuration(t, own(t, "v0.32.0-four-steps.json.gz"))
+	passes := scanOf(t, data).Passes
+	last := time.Unix(0, passes[len(passes)-1].End)
+	for _, c := range []struct {
+		name  string
+		bound any // max_iterations
+		asked int // by the start
+		early time.Duration
+		exact bool
+	}{
+		{"no bound", nil, 0, 5 * time.Second, true},
+		{"none either", json.Number("0"), 0, 5 * time.Second, true},
+		{"bound", json.Number("4"), 0, 5 * time.Second, false},
+		{"bound of the start", nil, 4, 5 * time.Second, false},
+		{"10 %", json.Number("4"), 0, 1990 * time.Millisecond, true},
+		{"more than 10 %", json.Number("4"), 0, 2010 * time.Millisecond, false},
+		{"times of another kind", json.Number("4"), 0, 25 * time.Hour, true},
+	} {
+		for _, until := range []string{"", "stopped"} {
+			t.Run(c.name+until, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve("a")
+				if c.bound != nil {
+					target.Options = map[string]any{"max_iterations": c.bound}
+				}
+				h.written(target, func(r *WindowResult) {
+					e := &r.Endpoints[0]
+					e.StopSent, e.Bound, e.Ended = last.Add(c.early), c.asked, EndedDuration
+					e.StartAnswered = e.StopSent.Add(-20 * time.Second)
+					e.StartSent = time.Unix(0, passes[0].Start)
+				}, oneTrace(data))
+				v := verifySteps(0, 0, target)
+				v.Form, v.Duration, v.Until = "manual", wire.Duration(20*time.Second), until
+				got, err := h.verify(v)
+				exit, text := ExitOK, ""
+				if !c.exact {
+					exit, text = ExitWindow, "the server's own bound ended the recording early: its last pass ended "+c.early.String()+" before the stop (max_iterations is 4)"
+				}
+				failed(t, err, exit, text)
+				if got.Windows[0].Exact != c.exact {
+					t.Errorf("window %+v", got.Windows[0])
+				}
+			})
+		}
+	}
+}
+
+// Two endpoints that share a directory must both have written all of their ranks.
+func TestVerifyEndpointMissing(t *testing.T) {
+	rank0, rank1, plain := own(t, "v0.32.0-tp2/"+tp2Rank0), own(t, "v0.32.0-tp2/"+tp2Rank1), own(t, "v0.32.0-four-steps.json.gz")
+	for _, c := range []struct {
+		name   string
+		traces [][]byte
+		lost   bool
+		ranks  int
+		exit   int
+		text   string
+	}{
+		{"all", [][]byte{rank0, rank1, rank0, rank1}, false, 0, 0, ""},
+		{"those of one", [][]byte{rank0, rank1}, false, 0, ExitIncomplete, "server: the 2 traces are those of 1 of the endpoints http://a, http://b"},
+		{"one and a half", [][]byte{rank0, rank1, rank0}, false, 0, ExitIncomplete, "the 3 traces are those of 1 of the endpoints"},
+		{"a half each", [][]byte{rank0, rank0}, false, 0, ExitIncomplete, "server: there is no trace of rank 1 of 2"},
+		{"one that was lost", [][]byte{rank0, rank1}, true, 0, 0, ""},
+		{"as many as expected", [][]byte{rank0, rank1}, false, 2, 0, ""},
+		{"fewer than expected", [][]byte{rank0, rank1}, false, 3, ExitIncomplete, "those of 1 of the endpoints"},
+		{"no groups", [][]byte{plain, plain}, false, 0, 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t)
+			target := h.serve("a", "b")
+			files := map[string][]byte{}
+			for i, data := range c.traces {
+				files[fmt.Sprintf("rank0.%d.pt.trace.json.gz", i)] = data
+			}
+			h.written(target, func(r *WindowResult) {
+				if c.lost {
+					r.Endpoints[1].Error, r.Endpoints[1].Stopped = "it died", false
+				}
+			}, files)
+			v := verifySteps(3, 0, target)
+			v.ExpectRanks = c.ranks
+			_, err := h.verify(v)
+			failed(t, err, c.exit, c.text)
+		})
+	}
+}
+
+// A trace that says of itself that it is one of very many costs no time.
+func TestMissingTracesOfMany(t *testing.T) {
+	rank, size := 0, 1<<40
+	e := "http://a"
+	read := []scanned{{archive.File{Target: "t", Endpoint: &e}, &trace.Summary{Rank: &rank, WorldSize: &size}}}
+	got := missingTraces(read, WindowResult{Endpoints: []EndpointWindow{{Target: "t", Endpoint: e}}})
+	if len(got) != 1 || !strings.HasPrefix(got[0], "t at http://a: there is no trace of rank 1, 2,") {
+		t.Error(got)
+	}
+}
+
+// A job that asks for what runs on the device is not content with the CPU's events.
+func TestVerifyActivities(t *testing.T) {
+	plain := own(t, "v0.32.0-four-steps.json.gz")
+	device := []byte(`{"traceEvents":[{"ph":"X","cat":"kernel","name":"gemm","pid":0,"tid":7,"ts":1.000,"dur":2.000}]}`)
+	for _, c := range []struct {
+		name  string
+		asked []string
+		files map[string][]byte
+		exit  int
+	}{
+		{"nothing asked", nil, oneTrace(plain), 0},
+		{"cpu", []string{"cpu"}, oneTrace(plain), 0},
+		{"device", []string{"cpu", "device"}, oneTrace(plain), ExitServer},
+		{"device in one", []string{"device"}, map[string][]byte{"rank0.1.pt.trace.json.gz": plain, "rank0.2.pt.trace.json": device}, ExitWindow},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t)
+			target := h.serve("a")
+			h.written(target, nil, c.files)
+			v := verifySteps(3, 0, target)
+			v.Record.Activities = c.asked
+			_, err := h.verify(v)
+			text := ""
+			if c.exit == ExitServer {
+				text = "recorded without activity device"
+			}
+			failed(t, err, c.exit, text)
+			if failureIn(err).Final != (c.exit == ExitServer) {
+				t.Errorf("final: %v", err)
+			}
+		})
+	}
+}
+
+func TestHashFileEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "trace", []byte("abc"))
+	path := filepath.Join(dir, "trace")
+	want, err := archive.HashFile(path)
+	if got, ours := hashFile(t.Context(), path); ours != nil || err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v, %v", got, ours, want, err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrInterrupted)
+	if _, err := hashFile(ctx, path); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := hashFile(t.Context(), path+"x"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnlikeRanks(t *testing.T) {
 	rank := func(n int) *int { return &n }
 	step := func(name string, tokens *int) archive.Step {
-		return archive.Step{Name: name, Class: "decode", Tokens: tokens}
+		return archive.Step{Name: name, Class: "decode", Tokens: tokens, DurationNS: 10}
+	}
+	at := func(start int64, s archive.Step) archive.Step {
+		s.StartNS = start
+		return s
+	}
+	asked := func(kind string, w archive.Window) archive.Window {
+		w.Asked.Kind = kind
+		return w
 	}
 	window := func(r *int, steps ...archive.Step) archive.Window {
 		return archive.Window{Target: "t", Rank: r, Exact: true, Asked: archive.Asked{Kind: "steps"}, Got: archive.Got{EngineSteps: steps}}
@@ -597,6 +874,11 @@ func TestUnlikeRanks(t *testing.T) {
 		{"tokens not known", window(rank(1), step("a", nil)), true},
 		{"number", window(rank(1)), false},
 		{"rank not known", window(nil, step("b", rank(4))), true},
+		{"at the same time", window(rank(1), at(9, step("a", rank(4)))), true},
+		{"later", window(rank(1), at(11, step("a", rank(4)))), false},
+		{"earlier", window(rank(1), at(-11, step("a", rank(4)))), false},
+		{"by tokens", asked("tokens", window(rank(1), step("b", rank(4)))), false},
+		{"by hand", asked("manual", window(rank(1), step("b", rank(4)))), true},
 	} {
 		windows := []archive.Window{window(rank(0), step("a", rank(4))), c.other}
 		if unlikeRanks(windows); windows[1].Exact != c.exact || !windows[0].Exact {

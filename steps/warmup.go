@@ -62,7 +62,10 @@ func (w *Warmup) Do(ctx context.Context, run *Run) (any, error) {
 			return nil, backoff.Permanent(err)
 		}
 	}
-	return w.wait(ctx, run, servers)
+	// A server that dies completes no more requests: that is its end, no warmup that is too slow.
+	alive, stop := run.whileAlive(ctx, servers, "warmed up")
+	defer stop()
+	return w.wait(alive, run, servers)
 }
 
 // Undo ends the load.

@@ -127,6 +127,60 @@ func TestWarmupFails(t *testing.T) {
 	}
 }
 
+// A server that dies ends a warmup that waits for requests or for time, at once.
+func TestWarmupOfAServerThatDies(t *testing.T) {
+	const when = 10500 * time.Millisecond // between two looks at its health
+	for _, c := range []struct {
+		name string
+		dies func(*fakeServer, *fakeProcess)
+		text string
+		took time.Duration
+	}{
+		{"its process ends", func(_ *fakeServer, p *fakeProcess) { p.die(errors.New("exit status 3")) }, "server ended while it warmed up (exit status 3)", when},
+		{"nobody listens", func(s *fakeServer, _ *fakeProcess) { s.setReady(errRefusedConn) }, "server died while it warmed up", 11 * time.Second},
+		{"it answers 500", func(s *fakeServer, _ *fakeProcess) { s.setReady(status(500, nil)) }, "server died while it warmed up", 12 * time.Second},
+	} {
+		for condition, set := range map[string]func(*Warmup){
+			"requests": func(w *Warmup) { w.Requests = 5 },
+			"duration": func(w *Warmup) { w.Duration = wire.Duration(40 * time.Second) },
+		} {
+			t.Run(c.name+", "+condition, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					h := newHost(t)
+					target := h.serve("a")
+					p := newProcess()
+					h.processes = map[string]Process{"server": p}
+					w := warmupOf(target)
+					set(w)
+					h.server("a").setReady(nil)
+					time.AfterFunc(when, func() { c.dies(h.server("a"), p) })
+					began := time.Now()
+					result, err := h.do(t.Context(), w)
+					failed(t, err, ExitServer, c.text)
+					var f *Failure
+					if took := time.Since(began); took < c.took || took > c.took+100*time.Millisecond || result != nil || !errors.As(err, &f) || !f.Final {
+						t.Errorf("it took %s and gave %v, %v", took, result, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A server that is busy for a moment is not dead.
+func TestWarmupOfAServerThatPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		target := h.serve("a")
+		h.server("a").ready = func(ctx context.Context) error { return SystemClock{}.Sleep(ctx, 9*time.Second) }
+		w := warmupOf(target)
+		w.Duration = wire.Duration(30 * time.Second)
+		if _, err := h.do(t.Context(), w); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Without a condition a warmup goes on at once.
 func TestWarmupWithoutCondition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

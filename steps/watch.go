@@ -42,7 +42,7 @@ type ending struct {
 // none must make the window longer: the clock, the server's count of engine steps,
 // its health, the disk, the end of its process. The first of them ends the window.
 func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
-	watch := endpointWatch{watcher: w, server: s, seen: -1, begun: -1}
+	watch := endpointWatch{watcher: w, server: s, seen: -1}
 	waits := []func(context.Context) ending{watch.clock, watch.health, watch.disk}
 	if w.window.Form != "manual" {
 		waits = append(waits, watch.counted)
@@ -88,8 +88,15 @@ func endedBy(ctx context.Context) string {
 type endpointWatch struct {
 	*watcher
 	server server
-	seen   int64 // engine steps since the window opened, by the server's count; −1: not known
-	begun  int64 // of those, the ones before a step may have come that a window by tokens begins with; −1: none has
+	seen   int64 // engine steps of the slowest core since the window opened, by the server's count; −1: not known
+}
+
+// coreCount is how far the window of one engine core is: each core of a server
+// with data parallelism takes steps, and has a window, of its own.
+type coreCount struct {
+	base  engine.Core
+	seen  int64 // engine steps since the window opened
+	begun int64 // of those, the ones before a step may have come that a window by tokens begins with; −1: none has
 }
 
 // clock waits for the duration of a window by hand, else for the timeout.
@@ -117,7 +124,9 @@ func (w *endpointWatch) clock(ctx context.Context) ending {
 }
 
 // counted waits until the server's own count of engine steps says that enough
-// have been recorded. It is a hint: the trace is the proof.
+// have been recorded on each of its cores: the sum over them would be reached by
+// the busiest alone. It is a hint: the trace is the proof. A core that takes no
+// step holds the window open until its timeout.
 func (w *endpointWatch) counted(ctx context.Context) ending {
 	base, ok := w.base(ctx)
 	if !ok {
@@ -126,32 +135,73 @@ func (w *endpointWatch) counted(ctx context.Context) ending {
 	if base.EngineSteps < 0 {
 		return w.blind(ctx)
 	}
+	cores := counts(base)
 	w.seen = 0
 	for {
-		if m, err := w.server.Client.Metrics(ctx); err == nil && m.EngineSteps >= base.EngineSteps {
-			w.seen = m.EngineSteps - base.EngineSteps
-			w.notice(base, m)
+		if m, err := w.server.Client.Metrics(ctx); err == nil {
+			w.read(cores, m)
 		}
-		need := w.needed()
-		if w.seen >= need {
+		wait, more := w.next(cores)
+		if !more {
 			return ending{how: EndedRecorded}
 		}
 		asked := int64(w.window.Delay + w.window.Count)
 		w.run.progress("recording engine steps", min(w.seen, asked), asked, "steps")
-		wait := 2 * pollLeast
-		if w.begun >= 0 {
-			wait = nextPoll(w.seen, need, w.run.Clock.Now().Sub(w.opened))
-		}
 		if w.run.Clock.Sleep(ctx, wait) != nil {
 			return ending{}
 		}
 	}
 }
 
+// counts begins to count the steps of each engine core.
+func counts(base engine.Metrics) map[string]*coreCount {
+	cores := map[string]*coreCount{}
+	for name, core := range base.ByCore() {
+		if core.EngineSteps >= 0 {
+			cores[name] = &coreCount{base: core, begun: -1}
+		}
+	}
+	return cores
+}
+
+// read takes a reading. A core whose count went back was started anew: what was
+// seen of it stays.
+func (w *endpointWatch) read(cores map[string]*coreCount, m engine.Metrics) {
+	now := m.ByCore()
+	slowest := int64(math.MaxInt64)
+	for name, c := range cores {
+		if reading, ok := now[name]; ok && reading.EngineSteps >= c.base.EngineSteps {
+			c.seen = reading.EngineSteps - c.base.EngineSteps
+			w.notice(c, reading)
+		}
+		slowest = min(slowest, c.seen)
+	}
+	w.seen = slowest
+}
+
+// next is how long to wait before the next reading, by the core that will take
+// longest; more is false once every core has seen enough.
+func (w *endpointWatch) next(cores map[string]*coreCount) (wait time.Duration, more bool) {
+	open := w.run.Clock.Now().Sub(w.opened)
+	for _, c := range cores {
+		need := w.needed(c)
+		switch {
+		case c.seen >= need:
+			continue
+		case c.begun < 0:
+			wait = max(wait, 2*pollLeast)
+		default:
+			wait = max(wait, nextPoll(c.seen, need, open))
+		}
+		more = true
+	}
+	return wait, more
+}
+
 // notice marks where the first step may be that a window by tokens begins with.
-func (w *endpointWatch) notice(base, now engine.Metrics) {
-	if w.begun < 0 && (w.window.Tokens == nil || w.window.Tokens.begun(base, now)) {
-		w.begun = w.seen
+func (w *endpointWatch) notice(c *coreCount, now engine.Core) {
+	if c.begun < 0 && (w.window.Tokens == nil || w.window.Tokens.begun(c.base, now)) {
+		c.begun = c.seen
 	}
 }
 
@@ -192,22 +242,22 @@ func (w *endpointWatch) blind(ctx context.Context) ending {
 	return ending{how: EndedRecorded}
 }
 
-// needed is how many engine steps must be seen to pass. Counts lag behind by some
+// needed is how many engine steps of a core must be seen to pass. Counts lag behind by some
 // steps and a step is whole only when the next begins, so a little more than was
 // asked for; each further attempt waits for more.
 //
 // The metrics do not tell which step it is that a window by tokens begins with,
 // only that it may have come: its first attempt waits for as many steps again,
 // and each further one for four times as many.
-func (w *endpointWatch) needed() int64 {
+func (w *endpointWatch) needed(c *coreCount) int64 {
 	const margin, more = 2, 4
 	if w.window.Tokens == nil {
 		return int64(w.window.Delay + w.window.Count + margin + more*w.retries())
 	}
-	if w.begun < 0 {
+	if c.begun < 0 {
 		return math.MaxInt64
 	}
-	return w.begun + int64(w.window.Count+(w.window.Count+margin+more)<<(2*min(w.retries(), 6)))
+	return c.begun + int64(w.window.Count+(w.window.Count+margin+more)<<(2*min(w.retries(), 6)))
 }
 
 // retries is how many attempts of the round came before this one.
@@ -224,58 +274,12 @@ func nextPoll(seen, need int64, open time.Duration) time.Duration {
 
 // health waits until the server does not serve any more, or all of the load fails.
 func (w *endpointWatch) health(ctx context.Context) ending {
-	answered := w.run.Clock.Now()
-	for w.run.Clock.Sleep(ctx, checkEvery) == nil {
-		if t := w.run.traffic; t != nil {
-			if err := failing(t.run.Stats()); err != nil {
-				return ending{err: err}
-			}
-		}
-		err := w.ready(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		now := w.run.Clock.Now()
-		if err == nil {
-			answered = now
-			continue
-		}
-		if now.Sub(answered) >= patience(err) {
-			return ending{err: finalServerFailure("%s died while it recorded: %w", w.server.Target.Name, err)}
-		}
-	}
-	return ending{}
-}
-
-func (w *endpointWatch) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	return w.server.Client.Ready(ctx)
-}
-
-// patience is how long a server may go on with such an error before it counts as
-// dead. One whose answers do not come may only be busy: starting and writing freeze
-// some servers for half a minute (SGLang 34942).
-func patience(err error) time.Duration {
-	const refused, failing, mute = 0, 2 * time.Second, time.Minute
-	var status *engine.StatusError
-	switch {
-	case gone(err):
-		return refused
-	case errors.As(err, &status):
-		return failing
-	}
-	return mute
+	return ending{err: w.run.unhealthy(ctx, w.server, "recorded")}
 }
 
 // process waits for the end of a launched server.
 func (w *endpointWatch) process(ctx context.Context, p Process) ending {
-	select {
-	case <-p.Exited():
-		return ending{err: finalServerFailure("%s ended while it recorded (%w)", w.server.Target.Name, exitText(p))}
-	case <-ctx.Done():
-		return ending{}
-	}
+	return ending{err: overBefore(ctx, p, w.server.Target, "recorded")}
 }
 
 // disk waits until the window must end so that the disk does not fill up.

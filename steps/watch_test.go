@@ -65,6 +65,77 @@ func TestStepsWindowCounts(t *testing.T) {
 	}
 }
 
+// cores gives metrics of a server with data parallelism, each core at a pace of its
+// own from now on; 0: it takes no step. running is that of each core.
+func cores(running func(core int, since time.Duration) int64, paces ...time.Duration) func(context.Context) (engine.Metrics, error) {
+	began := time.Now()
+	return func(context.Context) (engine.Metrics, error) {
+		m := engine.Metrics{Raw: []byte("# some\n"), Cores: map[string]engine.Core{}}
+		for i, pace := range paces {
+			c := engine.Core{EngineSteps: int64(1000 * i), Running: running(i, time.Since(began))}
+			if pace > 0 {
+				c.EngineSteps += int64(time.Since(began) / pace)
+			}
+			m.Cores[fmt.Sprint(i)] = c
+			m.EngineSteps, m.Running = m.EngineSteps+c.EngineSteps, m.Running+c.Running
+		}
+		return m, nil
+	}
+}
+
+// Each engine core of a server has a window of its own: the steps of the busiest
+// are none of the others'.
+func TestWindowOfSeveralCores(t *testing.T) {
+	const slow = 100 * time.Millisecond
+	busy := func(int, time.Duration) int64 { return 4 }
+	for _, c := range []struct {
+		name  string
+		paces []time.Duration
+		ended string
+		open  time.Duration
+		seen  int64
+	}{
+		{"one is slower", []time.Duration{time.Millisecond, slow, 2 * time.Millisecond}, EndedRecorded, 7 * slow, 7},
+		{"one takes no step", []time.Duration{time.Millisecond, 0}, EndedTimeout, 42 * time.Second, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve("a")
+				h.server("a").metrics = cores(busy, c.paces...)
+				w := stepsWindow(5, target)
+				w.Timeout = wire.Duration(42 * time.Second)
+				e, err := h.window(t.Context(), w)
+				if err != nil || e.Ended != c.ended || e.Seen < c.seen || e.Seen > c.seen+3 || e.open() < c.open || e.open() > c.open+pollMost {
+					t.Errorf("open for %s, want about %s: %+v, %v", e.open(), c.open, e, err)
+				}
+			})
+		})
+	}
+}
+
+// A window by tokens waits for the step that it begins with on each engine core.
+func TestTokensWindowOfSeveralCores(t *testing.T) {
+	const pace, late = 10 * time.Millisecond, 3 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		target := h.serve("a")
+		h.chose(target, StrategyObserved)
+		h.server("a").metrics = cores(func(core int, since time.Duration) int64 {
+			if core == 1 && since < late {
+				return 2 // too few, though the sum is enough
+			}
+			return 4
+		}, pace, pace)
+		w := stepsWindow(5, target)
+		w.Form, w.Tokens = "tokens", &TokensParams{Threshold: 3, Phase: "decode"}
+		e, err := h.window(t.Context(), w)
+		if err != nil || e.Ended != EndedRecorded || e.open() < late || e.open() > late+time.Second {
+			t.Errorf("open for %s: %+v, %v", e.open(), e, err)
+		}
+	})
+}
+
 // A server that takes a bound is told one that thin traffic's idle passes cannot use up.
 func TestBoundedWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -448,6 +519,27 @@ func TestLimits(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A panic while metrics are read ends the window as an error.
+func TestWindowMetricsPanic(t *testing.T) {
+	for after := range 2 { // before the start, and with the window open
+		h := newHost(t)
+		target := h.serve("a")
+		h.chose(target, StrategyObserved)
+		var asked atomic.Int32
+		h.server("a").metrics = func(context.Context) (engine.Metrics, error) {
+			if int(asked.Add(1)) > after {
+				panic("burst")
+			}
+			return engine.Metrics{EngineSteps: -1, Running: -1}, nil
+		}
+		_, err := h.do(t.Context(), manualWindow(20*time.Millisecond, target))
+		failed(t, err, ExitFailed, "panic: burst")
+		if got, want := h.asked("a"), []string{"a:", "a:start,stop"}[after]; got != want {
+			t.Errorf("asked %s, want %s", got, want)
+		}
 	}
 }
 

@@ -220,7 +220,9 @@ func (w *Window) record(ctx context.Context, run *Run, servers []server, result 
 		})
 	}
 	// The files of metrics must not make the window longer: they are read beside it.
-	wg.Go(func() { errs[len(servers)] = run.keepMetrics(waiting, servers, "start") })
+	wg.Go(func() {
+		errs[len(servers)] = safely("keep metrics", func() error { return run.keepMetrics(waiting, servers, "start") })
+	})
 	wg.Wait()
 	result.Ended = ended(result.Endpoints)
 	return errors.Join(errs...)

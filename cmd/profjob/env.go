@@ -56,13 +56,13 @@ func (a *app) runEnv(ctx context.Context, opts envOptions, path string) error {
 		return err
 	}
 	done := map[string]bool{}
-	for _, job := range c.jobs {
+	for i, job := range c.jobs {
 		for _, t := range job.Targets {
 			if done[t.Address()] {
 				continue
 			}
 			done[t.Address()] = true
-			if err := a.envOf(ctx, opts, job, t); err != nil {
+			if err := a.envOf(ctx, opts, job, t, c.plans[i].Probe()); err != nil {
 				return err
 			}
 		}
@@ -70,7 +70,7 @@ func (a *app) runEnv(ctx context.Context, opts envOptions, path string) error {
 	return nil
 }
 
-func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec.Target) error {
+func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec.Target, probe *steps.Probe) error {
 	kind, _ := kinds.Find(t.Engine)
 	if !kind.NeedsEndpoint && len(t.Endpoints) == 0 {
 		return usage("env: %s needs nothing: the run starts it as the job wants it", t.Address())
@@ -78,13 +78,13 @@ func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec
 	if t.TraceDir == "" {
 		return usage("env: %s has no trace_dir: say where the server shall write its traces", t.Address())
 	}
-	v, err := serverVersion(ctx, opts, job, t, kind)
+	request, err := launchRequest(job, t, probe)
 	if err != nil {
+		return failed(steps.ExitFailed, fmt.Errorf("env: %s: %w", t.Address(), err))
+	}
+	if request.Version, err = serverVersion(ctx, opts, job, t, kind, request); err != nil {
 		return failed(steps.ExitServer, fmt.Errorf("env: %s: %w", t.Address(), err))
 	}
-	request := engine.SetupRequest{Version: v, TraceDir: absolute(job, t.TraceDir), Record: engine.Record{
-		Shapes: job.Record.Shapes, Memory: job.Record.Memory, Stack: job.Record.Stack, FLOPs: job.Record.FLOPs,
-		Activities: job.Record.Activities}}
 	setup, err := kind.Setup(request)
 	if err != nil {
 		return usage("env: %s: %w", t.Address(), err)
@@ -93,6 +93,20 @@ func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec
 		return failed(steps.ExitFailed, err)
 	}
 	return nil
+}
+
+// launchRequest asks for what a run that launches the server asks for, but for the
+// version. Of a server without a launch block, command and environment are not known.
+func launchRequest(job *spec.Job, t *spec.Target, probe *steps.Probe) (engine.SetupRequest, error) {
+	target := probe.Target(t.Name)
+	r := engine.SetupRequest{TraceDir: absolute(job, t.TraceDir), Record: probe.Record, Options: target.Options}
+	if target.Launch == nil {
+		return r, nil
+	}
+	run := &steps.Run{Secrets: job.Secrets}
+	env, err := run.LaunchEnvironment(target)
+	r.Command, r.Env = target.Launch.Command, env
+	return r, err
 }
 
 // absolute resolves a path of a job file; empty stays empty.
@@ -104,14 +118,14 @@ func absolute(job *spec.Job, path string) string {
 }
 
 // serverVersion finds out which version the server is.
-func serverVersion(ctx context.Context, opts envOptions, job *spec.Job, t *spec.Target, kind engine.Kind) (string, error) {
+func serverVersion(ctx context.Context, opts envOptions, job *spec.Job, t *spec.Target, kind engine.Kind, request engine.SetupRequest) (string, error) {
 	switch {
 	case opts.version != "":
 		return opts.version, nil
 	case t.Version != "":
 		return t.Version, nil
 	case t.Launch != nil && kind.Version != nil:
-		return kind.Version(ctx, t.Launch.Command, nil)
+		return kind.Version(ctx, request.Command, request.Env, job.Dir)
 	}
 	var tried []string
 	for _, e := range t.Endpoints {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -87,14 +86,11 @@ func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.K
 	c := view.Choice{Job: job.Address, Target: t.Name, Endpoint: endpoint}
 	info, err := probeEndpoint(ctx, job, t, kind, endpoint)
 	c.Engine, c.Version, c.Evidence = info.Engine, info.Version, info.Evidence
-	if err == nil && info.Profiling == engine.ProfilingNotConfigured {
-		err = errors.New(engine.ErrNotConfigured.Error() + "; " + steps.WhatToSet(probe.Target(t.Name), absolute(job, t.TraceDir), info.Version, probe.Record))
-	}
 	if err != nil {
 		c.Error = err.Error()
 		return c
 	}
-	choice, err := probe.Choose(info)
+	choice, err := probe.Judge(probe.Target(t.Name), absolute(job, t.TraceDir), info)
 	if err != nil {
 		c.Error = err.Error()
 		return c

@@ -79,6 +79,7 @@ func (a *app) runRun(ctx context.Context, opts runOptions, path string) error {
 			manifests = append(manifests, result.Manifest)
 		}
 		if interrupts.Count() > 0 || (opts.failFast && result.Exit != steps.ExitOK) {
+			a.tellLeftOut(c.jobs[i+1:])
 			break
 		}
 	}
@@ -94,6 +95,17 @@ func (a *app) runRun(ctx context.Context, opts runOptions, path string) error {
 		return said(code)
 	}
 	return nil
+}
+
+// tellLeftOut names the jobs that were not run.
+func (a *app) tellLeftOut(jobs []*spec.Job) {
+	var names []string
+	for _, j := range jobs {
+		names = append(names, j.Address)
+	}
+	if len(names) > 0 {
+		a.notes.say("not run: " + strings.Join(names, ", "))
+	}
 }
 
 // worst gives the exit code that stands for several jobs.

@@ -64,13 +64,25 @@ func (a *app) findRuns(ctx context.Context, opts runsOptions, args []string) ([]
 		if err != nil {
 			return nil, failed(steps.ExitFailed, err)
 		}
-		return list(root, nil)
+		return list(root, dirsOf(opts.jobs))
 	}
 	c, err := a.loadOrSay(ctx, &opts.jobFlags, args[0])
 	if err != nil {
 		return nil, err
 	}
 	return ofJobs(c.jobs)
+}
+
+// dirsOf gives the folders of jobs by their addresses; nil, which is all, for none.
+func dirsOf(addresses []string) map[string]bool {
+	if len(addresses) == 0 {
+		return nil
+	}
+	dirs := map[string]bool{}
+	for _, a := range addresses {
+		dirs[archive.JobDir(a)] = true
+	}
+	return dirs
 }
 
 // ofJobs lists the runs of jobs, each archive once.

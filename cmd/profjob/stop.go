@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,8 +31,9 @@ func (a *app) stopCommand() *cobra.Command {
 		Use:   "stop FILE",
 		Short: "End a window that goes on, or stop the profilers of a job's targets",
 		Long: `End the window of a run of this job file that goes on: the run stops the profiler,
-collects and seals. Where no run of it goes on, the profilers of the job's targets
-are stopped by hand; the server then writes the trace where it always does.
+collects and seals. Where no run of it goes on, but one of another job or file has a
+target of the job, that run is asked to end. The profilers of all other targets are
+stopped by hand; the server then writes the trace where it always does.
 
 Exit codes: 0 asked, stopped, or nothing was recording; 2 job file or usage wrong;
 4 a server cannot be reached or did not stop.`,
@@ -47,15 +49,22 @@ func (a *app) runStop(ctx context.Context, opts stopOptions, path string) error 
 	if err != nil {
 		return err
 	}
-	asked, err := a.askRuns(ctx, c)
+	infos, err := listening()
+	if err != nil {
+		return failed(steps.ExitFailed, err)
+	}
+	asked, err := a.askRuns(ctx, c, infos)
 	if err != nil {
 		return failed(steps.ExitFailed, err)
 	}
 	if asked > 0 {
 		return nil
 	}
+	done, err := a.askHolders(ctx, c, infos)
+	if err != nil {
+		return failed(steps.ExitFailed, err)
+	}
 	var errs []error
-	done := map[string]bool{}
 	for _, job := range c.jobs {
 		errs = append(errs, a.stopTargets(ctx, job, done))
 	}
@@ -65,23 +74,24 @@ func (a *app) runStop(ctx context.Context, opts stopOptions, path string) error 
 	return nil
 }
 
-// askRuns asks every run of the file's chosen jobs to end its window.
-func (a *app) askRuns(ctx context.Context, c *compiled) (asked int, err error) {
+// listening gives the runs of this user that go on.
+func listening() ([]control.Info, error) {
 	dir, err := control.StateDir(os.Getenv)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	infos, err := control.Find(dir)
-	if err != nil {
-		return 0, err
-	}
+	return control.Find(dir)
+}
+
+// askRuns asks every run of the file's chosen jobs to end its window.
+func (a *app) askRuns(ctx context.Context, c *compiled, infos []control.Info) (asked int, err error) {
 	path, err := filepath.Abs(c.file.Path)
 	if err != nil {
 		return 0, err
 	}
 	for _, info := range infos {
 		of := func(j *spec.Job) bool { return j.Address == info.Job }
-		if info.JobFile != path || !slices.ContainsFunc(c.jobs, of) {
+		if withoutLinks(info.JobFile) != withoutLinks(path) || !slices.ContainsFunc(c.jobs, of) {
 			continue
 		}
 		answer, err := control.Stop(ctx, info)
@@ -94,7 +104,55 @@ func (a *app) askRuns(ctx context.Context, c *compiled) (asked int, err error) {
 	return asked, nil
 }
 
-// stopTargets stops the profilers of a job's targets, each endpoint once.
+// withoutLinks gives a path without symbolic links, as far as it is there.
+func withoutLinks(path string) string {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
+}
+
+// askHolders asks the runs of other jobs and files that have an endpoint of the
+// chosen jobs' targets: a profiler that is stopped under a run spoils its window.
+// held are the endpoints that such a run sees to.
+func (a *app) askHolders(ctx context.Context, c *compiled, infos []control.Info) (held map[string]bool, err error) {
+	held = map[string]bool{}
+	for _, info := range infos {
+		shared := common(c.jobs, info.Targets)
+		if len(shared) == 0 {
+			continue
+		}
+		answer, err := control.Stop(ctx, info)
+		if err != nil {
+			return held, err
+		}
+		for _, e := range shared {
+			held[e] = true
+		}
+		fmt.Fprintf(a.stdout, "%s of %s (process %d) has %s: %s\n", info.Job, info.JobFile, info.PID, //nolint:errcheck // the run was asked all the same
+			strings.Join(shared, ", "), answer)
+	}
+	return held, nil
+}
+
+// common gives the endpoints of the jobs' targets that are among some others, each
+// once. The language writes every endpoint in one way.
+func common(jobs []*spec.Job, others []string) []string {
+	var all []string
+	for _, job := range jobs {
+		for _, t := range job.Targets {
+			for _, e := range t.Endpoints {
+				if slices.Contains(others, e) && !slices.Contains(all, e) {
+					all = append(all, e)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// stopTargets stops the profilers of a job's targets, each endpoint once and none
+// of those done already.
 func (a *app) stopTargets(ctx context.Context, job *spec.Job, done map[string]bool) error {
 	var errs []error
 	for _, t := range job.Targets {

@@ -14,6 +14,9 @@ import (
 // release is the version of this build; the linker may set it.
 var release = "0.1.0-dev"
 
+// commit is the revision that the build was made from; the linker may set it.
+var commit string
+
 // version is what manifests say and what required_version is compared with.
 func version() string { return release }
 
@@ -28,13 +31,13 @@ Exit codes: 0 printed; 2 usage wrong.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if output == "json" {
-				err := json.NewEncoder(a.stdout).Encode(map[string]string{"version": version(), "commit": commit(), "go": runtime.Version()})
+				err := json.NewEncoder(a.stdout).Encode(map[string]string{"version": version(), "commit": revision(), "go": runtime.Version()})
 				if err != nil {
 					return failed(steps.ExitFailed, err)
 				}
 				return nil
 			}
-			fmt.Fprintf(a.stdout, "profjob %s (%s, %s)\n", version(), commit(), runtime.Version()) //nolint:errcheck // nobody is left to tell
+			fmt.Fprintf(a.stdout, "profjob %s (%s, %s)\n", version(), revision(), runtime.Version()) //nolint:errcheck // nobody is left to tell
 			return nil
 		},
 	}
@@ -42,8 +45,11 @@ Exit codes: 0 printed; 2 usage wrong.`,
 	return c
 }
 
-// commit is the revision that the build was made from.
-func commit() string {
+// revision is the commit that the build was made from.
+func revision() string {
+	if commit != "" {
+		return commit
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown commit"

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"profjob/internal/durable"
 )
 
 // Copied is what Copy wrote.
@@ -32,7 +34,7 @@ func Copy(ctx context.Context, dst string, src io.Reader) (Copied, error) {
 		return Copied{}, fmt.Errorf("copy to %s: the file exists already", dst)
 	}
 	var c Copied
-	err = writeDurably(dst, func(w io.Writer) (err error) {
+	err = durable.WriteFile(dst, func(w io.Writer) (err error) {
 		c, err = copyHashing(ctx, w, src)
 		return err
 	})

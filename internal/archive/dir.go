@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"profjob/internal/durable"
 )
 
 // partialSuffix ends the name of a run's directory until it is sealed.
@@ -38,7 +40,7 @@ func Create(root, job, runID string) (*Dir, error) {
 	if err := os.Mkdir(d.partial(), dirMode); err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)
 	}
-	if err := syncDir(parent); err != nil {
+	if err := durable.SyncDir(parent); err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)
 	}
 	return d, nil
@@ -99,7 +101,7 @@ func (d *Dir) WriteFile(rel string, data []byte) error {
 	if err := mkdirAll(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w", rel, err)
 	}
-	err := writeDurably(path, func(w io.Writer) error {
+	err := durable.WriteFile(path, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
@@ -119,5 +121,5 @@ func (d *Dir) rename() error {
 		return err
 	}
 	d.sealed = true
-	return syncDir(filepath.Dir(d.Final()))
+	return durable.SyncDir(filepath.Dir(d.Final()))
 }

@@ -2,13 +2,11 @@ package archive
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
+
+	"profjob/internal/durable"
 )
 
 // The modes of what a run writes: traces hold prompts' shapes, logs hold more.
@@ -16,48 +14,6 @@ const (
 	dirMode  = 0o700
 	fileMode = 0o600
 )
-
-// Files are written under a name of this form first. It is short, whatever the
-// length of the final name, and tells what a crash has left behind.
-const (
-	tmpPrefix = ".profjob-"
-	tmpSuffix = ".tmp"
-)
-
-func isTmp(name string) bool {
-	return strings.HasPrefix(name, tmpPrefix) && strings.HasSuffix(name, tmpSuffix)
-}
-
-// writeDurably makes a file with what write gives, whole or not at all: it is
-// written beside its place, synced, renamed, and the directory is synced. An
-// older file of the name is replaced.
-func writeDurably(path string, write func(io.Writer) error) error {
-	tmp, err := writeTmp(filepath.Dir(path), write)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// writeTmp writes and syncs a file with a name that is not final. After an error
-// there is none.
-func writeTmp(dir string, write func(io.Writer) error) (path string, err error) {
-	f, err := os.CreateTemp(dir, tmpPrefix+"*"+tmpSuffix) // its mode is 0600
-	if err != nil {
-		return "", err
-	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return f.Name(), nil
-}
 
 // mkdirAll makes a directory and what is missing above it, and syncs the parent
 // of each that it made.
@@ -77,25 +33,11 @@ func mkdirAll(path string) error {
 		return err
 	}
 	for _, p := range missing {
-		if err := syncDir(filepath.Dir(p)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(p)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// syncDir makes the names in a directory durable. File systems that can't (some
-// network and FUSE ones) say EINVAL or ENOTSUP; there is nothing more to be done there.
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	err = f.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		err = nil
-	}
-	return errors.Join(err, f.Close())
 }
 
 // removeRun takes a run's directory or file away. It loses its name first, so
@@ -108,7 +50,7 @@ func removeRun(path string) error {
 	if err := os.Rename(path, gone); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	return os.RemoveAll(gone)

@@ -10,13 +10,16 @@ import (
 	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
+
+	"profjob/internal/durable"
 )
 
 // Pack turns a sealed run's directory into one file beside it, <run id>.tar.zst,
 // with the manifest as its first entry, reads it back against the manifest's
 // hashes, and only then removes the directory. It gives the path of the file,
 // which m.Dir then is, in the packed manifest too. After an error there is the
-// directory, unless the error says otherwise.
+// directory and no file. A directory that has lost its name and could not be
+// emptied is no error: it is no run any more, and Prune finishes its removal.
 func Pack(ctx context.Context, d *Dir, m *Manifest) (string, error) {
 	if !d.sealed {
 		return "", fmt.Errorf("pack run: %s is not sealed", d.Path())
@@ -34,16 +37,18 @@ func Pack(ctx context.Context, d *Dir, m *Manifest) (string, error) {
 	if err := pack(ctx, d, &packed); err != nil {
 		return "", fmt.Errorf("pack run: %w", err)
 	}
-	*m = packed
 	if err := removeRun(d.Final()); err != nil {
-		return "", fmt.Errorf("pack run: %s is complete, the directory could not be removed: %w", path, err)
+		if there, existsErr := exists(d.Final()); there || existsErr != nil { // one run, not the same one twice
+			return "", fmt.Errorf("pack run: remove what was packed: %w", errors.Join(err, os.Remove(path)))
+		}
 	}
+	*m = packed
 	return path, nil
 }
 
 func pack(ctx context.Context, d *Dir, m *Manifest) error {
 	parent := filepath.Dir(m.Dir)
-	tmp, err := writeTmp(parent, func(w io.Writer) error { return writeTar(ctx, w, d.Final(), m) })
+	tmp, err := durable.WriteTmp(parent, func(w io.Writer) error { return writeTar(ctx, w, d.Final(), m) })
 	if err != nil {
 		return err
 	}
@@ -53,7 +58,7 @@ func pack(ctx context.Context, d *Dir, m *Manifest) error {
 	if err := os.Rename(tmp, m.Dir); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return syncDir(parent)
+	return durable.SyncDir(parent)
 }
 
 // verifyPacked reads a packed run again and compares all of it with the manifest.

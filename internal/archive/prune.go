@@ -20,7 +20,8 @@ type Keep struct {
 
 // Prune removes the sealed runs of one job that keep does not want, packed or
 // not, and gives their ids, oldest first; also after an error, those that are
-// gone. Days without a run do not count, so that a job which rests loses
+// gone. Runs that ended well are counted apart from the others, so that nights of
+// failures push out no good run. Days without a run do not count, so that a job which rests loses
 // nothing. It never removes a run that was not sealed, one whose manifest cannot
 // be read, or one of another job.
 func Prune(ctx context.Context, root, jobDir string, keep Keep) (removed []string, err error) {
@@ -38,7 +39,13 @@ func Prune(ctx context.Context, root, jobDir string, keep Keep) (removed []strin
 	if err != nil {
 		return nil, fmt.Errorf("prune runs: %w", err)
 	}
-	for _, id := range unwanted(sealedOf(jobDir, entries), keep) {
+	well, otherwise := sealedOf(jobDir, entries)
+	gone := append(unwanted(well, keep), unwanted(otherwise, keep)...)
+	for _, e := range entries { // oldest first
+		id := e.RunID
+		if !slices.Contains(gone, id) || slices.Contains(removed, id) {
+			continue
+		}
 		if ctx.Err() != nil {
 			return removed, fmt.Errorf("prune runs: %w", context.Cause(ctx))
 		}
@@ -50,15 +57,19 @@ func Prune(ctx context.Context, root, jobDir string, keep Keep) (removed []strin
 	return removed, nil
 }
 
-// sealedOf gives the ids of the runs that are known to be sealed ones of a job, oldest first.
-func sealedOf(jobDir string, entries []Entry) []string {
-	var ids []string
+// sealedOf gives the ids of the runs that are known to be sealed ones of a job,
+// oldest first: those that ended well, and the others.
+func sealedOf(jobDir string, entries []Entry) (well, otherwise []string) {
 	for _, e := range entries {
-		if e.Manifest != nil && JobDir(e.Manifest.Job) == jobDir {
-			ids = append(ids, e.RunID)
+		switch {
+		case e.Manifest == nil || JobDir(e.Manifest.Job) != jobDir:
+		case e.Manifest.Status == StatusOK:
+			well = append(well, e.RunID)
+		default:
+			otherwise = append(otherwise, e.RunID)
 		}
 	}
-	return ids
+	return well, otherwise
 }
 
 // unwanted gives those of the ids, oldest first, that no rule keeps. A run id

@@ -88,6 +88,24 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// Nights of failures push out no good run.
+func TestPruneCountsFailuresApart(t *testing.T) {
+	root := t.TempDir()
+	sealedRun(t, root, "job", runA)
+	for _, id := range []string{runB, runC} {
+		d := newRun(t, root, "job", id)
+		m := &Manifest{FormatVersion: ManifestVersion, RunID: id, Job: "job", Status: StatusFailed}
+		mustDo(t, Seal(context.Background(), d, m, nil))
+	}
+	removed, err := Prune(context.Background(), root, "job", Keep{Last: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{runB}, removed); diff != "" {
+		t.Errorf("removed, -want +got:\n%s", diff)
+	}
+}
+
 func TestPruneKeepsAll(t *testing.T) {
 	root := t.TempDir()
 	sealedRun(t, root, "job", runA)

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"profjob/internal/durable"
 )
 
 // manifestName is the file in each run that says what the others are.
@@ -38,20 +40,13 @@ func Seal(ctx context.Context, d *Dir, m *Manifest, known []File) error {
 	if err := os.RemoveAll(d.Join(ScratchDir)); err != nil {
 		return fmt.Errorf("seal run: remove scratch: %w", err)
 	}
-	files, err := describe(ctx, d, known)
+	files, err := describe(ctx, d, known, m.Targets)
 	if err != nil {
 		return fmt.Errorf("seal run: %w", err)
 	}
 	m.Files = files
 	m.Dir = d.Final()
-	data, err := m.Encode()
-	if err != nil {
-		return fmt.Errorf("seal run: encode manifest: %w", err)
-	}
-	if len(data) > maxManifest {
-		return fmt.Errorf("seal run: the manifest has %d bytes, %d are the limit", len(data), maxManifest)
-	}
-	if err := d.WriteFile(manifestName, data); err != nil {
+	if err := writeManifest(d, m); err != nil {
 		return fmt.Errorf("seal run: %w", err)
 	}
 	if err := d.rename(); err != nil {
@@ -61,7 +56,7 @@ func Seal(ctx context.Context, d *Dir, m *Manifest, known []File) error {
 }
 
 // describe gives all files of a run, sorted by path.
-func describe(ctx context.Context, d *Dir, known []File) ([]File, error) {
+func describe(ctx context.Context, d *Dir, known []File, targets []Target) ([]File, error) {
 	paths, err := tidy(ctx, d.Path())
 	if err != nil {
 		return nil, err
@@ -75,7 +70,7 @@ func describe(ctx context.Context, d *Dir, known []File) ([]File, error) {
 		f, ok := byPath[rel]
 		delete(byPath, rel)
 		if !ok {
-			f = placed(rel)
+			f = placed(rel, targets)
 		}
 		if err := fill(ctx, &f, d.Join(filepath.FromSlash(rel))); err != nil {
 			return nil, err
@@ -101,7 +96,7 @@ func tidy(ctx context.Context, root string) ([]string, error) {
 		case entry.IsDir():
 			dirs = append(dirs, path)
 			return nil
-		case !entry.Type().IsRegular(), isTmp(entry.Name()):
+		case !entry.Type().IsRegular(), durable.IsTmp(entry.Name()):
 			return os.Remove(path)
 		}
 		rel, err := filepath.Rel(root, path)
@@ -125,7 +120,7 @@ func tidy(ctx context.Context, root string) ([]string, error) {
 		if dir != root && os.Remove(dir) == nil {
 			continue // it was empty
 		}
-		if err := syncDir(dir); err != nil {
+		if err := durable.SyncDir(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -161,22 +156,44 @@ func fill(ctx context.Context, f *File, path string) error {
 
 var (
 	attemptPath = regexp.MustCompile(`^rounds/(\d{1,9})/attempt-(\d{1,9})/`)
-	targetPath  = regexp.MustCompile(`/(?:traces|metrics)/([^/]+)/`)
+	logPath     = regexp.MustCompile(`^logs/([^/]+)\.log$`)
+	tracePlace  = regexp.MustCompile(`^rounds/\d+/attempt-\d+/traces/([^/]+)/([^/]+)/`)
+	metricsPath = regexp.MustCompile(`^rounds/\d+/attempt-\d+/metrics/([^/]+)/([^/]+)-[a-z]+\.prom$`) // slug and moment
 )
 
-// placed describes a file by where it lies.
-func placed(rel string) File {
+// placed describes a file by where it lies: round, attempt and target, and the
+// endpoint where the path has the slug of exactly one of the target's.
+func placed(rel string, targets []Target) File {
 	f := File{Path: rel, Kind: kindOf(rel)}
-	m := attemptPath.FindStringSubmatch(rel)
-	if m == nil {
-		return f
+	if m := attemptPath.FindStringSubmatch(rel); m != nil {
+		f.Round, _ = strconv.Atoi(m[1]) // the pattern lets nothing else through
+		f.Attempt, _ = strconv.Atoi(m[2])
 	}
-	f.Round, _ = strconv.Atoi(m[1]) // the pattern lets nothing else through
-	f.Attempt, _ = strconv.Atoi(m[2])
-	if m := targetPath.FindStringSubmatch(rel); m != nil {
+	if m := logPath.FindStringSubmatch(rel); m != nil {
 		f.Target = m[1]
 	}
+	for _, pattern := range []*regexp.Regexp{tracePlace, metricsPath} {
+		if m := pattern.FindStringSubmatch(rel); m != nil {
+			f.Target, f.Endpoint = m[1], endpointOf(targets, m[1], m[2])
+		}
+	}
 	return f
+}
+
+// endpointOf gives a target's endpoint of that slug, nil unless there is exactly one.
+func endpointOf(targets []Target, name, slug string) *string {
+	var found []string
+	for _, t := range targets {
+		for _, e := range t.Endpoints {
+			if t.Name == name && EndpointSlug(e) == slug {
+				found = append(found, e)
+			}
+		}
+	}
+	if len(found) != 1 {
+		return nil
+	}
+	return &found[0]
 }
 
 // kindOf tells from where it lies what a file is.

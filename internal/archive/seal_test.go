@@ -75,7 +75,14 @@ func TestSeal(t *testing.T) {
 func TestSealDescribesFiles(t *testing.T) {
 	d := newRun(t, t.TempDir(), "job", runA)
 	known := knownTrace(t, d)
+	mustDo(t, os.Mkdir(d.Join("logs", "others"), 0o700))
+	mustDo(t, os.WriteFile(d.Join("logs", "others", "x.log"), nil, 0o600), os.WriteFile(d.Join("rounds", "01", "attempt-1", "metrics", "server", "10.0.0.8-8000-stop.prom"), nil, 0o600))
 	m := manifestOf("job", runA)
+	endpoint := "http://10.0.0.7:8000"
+	m.Targets = []Target{
+		{Name: "other", Endpoints: []string{"http://10.0.0.8:8000"}}, // of another target than the file's
+		{Name: "server", Endpoints: []string{"http://10.0.0.6:8000", endpoint}},
+	}
 	if err := Seal(context.Background(), d, m, []File{known}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,13 +90,15 @@ func TestSealDescribesFiles(t *testing.T) {
 		"plan.json":                      {Kind: KindPlan},
 		"journal.jsonl":                  {Kind: KindJournal},
 		"input/nightly.hcl":              {Kind: KindInput},
-		"logs/server.log":                {Kind: KindLog},
+		"logs/server.log":                {Kind: KindLog, Target: "server"},
+		"logs/others/x.log":              {Kind: KindLog},
 		"guard.log":                      {Kind: KindLog},
 		"analysis/kernels.json":          {Kind: KindOther},
 		"rounds/01/attempt-1/load.json":  {Kind: KindLoad, Round: 1, Attempt: 1},
 		"rounds/01/attempt-1/load.jsonl": {Kind: KindLoad, Round: 1, Attempt: 1},
-		"rounds/01/attempt-1/metrics/server/10.0.0.7-8000-start.prom":              {Kind: KindMetrics, Round: 1, Attempt: 1, Target: "server"},
-		"rounds/01/attempt-2/traces/server/10.0.0.7-8000/größe 2.pt.trace.json.gz": {Kind: KindOther, Round: 1, Attempt: 2, Target: "server"},
+		"rounds/01/attempt-1/metrics/server/10.0.0.7-8000-start.prom":              {Kind: KindMetrics, Round: 1, Attempt: 1, Target: "server", Endpoint: &endpoint},
+		"rounds/01/attempt-1/metrics/server/10.0.0.8-8000-stop.prom":               {Kind: KindMetrics, Round: 1, Attempt: 1, Target: "server"},
+		"rounds/01/attempt-2/traces/server/10.0.0.7-8000/größe 2.pt.trace.json.gz": {Kind: KindOther, Round: 1, Attempt: 2, Target: "server", Endpoint: &endpoint},
 		tracePath: known,
 	}
 	for _, f := range m.Files {

@@ -113,6 +113,25 @@ type Metrics struct {
 	// EngineSteps is about the number of engine steps since launch: a hint for
 	// when to stop, no proof of anything.
 	EngineSteps int64
+	// Cores are the readings of each engine core, by the name that the server gives
+	// it: a server with data parallelism has several. Nil where it does not tell.
+	Cores map[string]Core
+}
+
+// Core is one reading of one engine core's metrics; −1: the server does not have it.
+type Core struct {
+	Running      int64
+	PromptTokens int64
+	EngineSteps  int64
+}
+
+// ByCore gives the readings of each engine core: of a server that does not tell
+// its cores apart, the sums as those of the one core "".
+func (m Metrics) ByCore() map[string]Core {
+	if len(m.Cores) > 0 {
+		return m.Cores
+	}
+	return map[string]Core{"": {Running: m.Running, PromptTokens: m.PromptTokens, EngineSteps: m.EngineSteps}}
 }
 
 // Config is what a client needs.
@@ -140,9 +159,10 @@ type Kind struct {
 	New func(Config) (Client, error)
 	// Setup says what a launch needs so that the server can be profiled as asked.
 	Setup func(SetupRequest) (Setup, error)
-	// Version finds the version of the server that a command would launch,
-	// without starting it. Nil where it need not be known.
-	Version func(ctx context.Context, command []string, env map[string]string) (string, error)
+	// Version finds the version of the server that a command would launch in the
+	// folder dir, without starting it. env is the whole environment that the server
+	// will have. Nil where it need not be known.
+	Version func(ctx context.Context, command []string, env map[string]string, dir string) (string, error)
 }
 
 // Option is one attribute of a target block that only one kind has.
@@ -159,9 +179,9 @@ type SetupRequest struct {
 	Version  string // of the server, e.g. "0.15.1"
 	TraceDir string // absolute
 	Record   Record
-	Options  map[string]any // the kind's own options
-	Command  []string       // as the user wrote it, to see what is set there already
-	Env      map[string]string
+	Options  map[string]any    // the kind's own options
+	Command  []string          // as the user wrote it, to see what is set there already
+	Env      map[string]string // the whole environment of the launch; nil: not known
 }
 
 // Setup is what must be added to a server's launch.

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"math"
@@ -51,6 +52,8 @@ func (c *collector) collect(e *Event) error {
 		return c.operator(e)
 	case onDevice(cat):
 		c.summary.Activities.Device = true
+	case string(cat) == "Trace" && bytes.HasPrefix(e.Name, []byte("PyTorch Profiler")):
+		c.summary.Recorded = e.Dur
 	}
 	return nil
 }

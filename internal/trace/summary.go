@@ -37,6 +37,10 @@ type Summary struct {
 	First  int64 `json:"first_ns"` // earliest start of an event with a time, ns since the Unix epoch; metadata left out
 	Last   int64 `json:"last_ns"`  // latest end of one
 
+	// Recorded is for how long the profiler was on by its own account, in ns: the
+	// span "PyTorch Profiler (0)" that torch writes; 0 where it does not tell.
+	Recorded int64 `json:"recorded_ns,omitempty"`
+
 	Evidence Evidence `json:"evidence"`
 	Passes   []Pass   `json:"passes"` // in the order of time, of one thread
 	// Lanes are the threads that have passes: 1, but for the files that SGLang

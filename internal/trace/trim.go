@@ -13,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"profjob/internal/durable"
 )
 
 // TrimResult is what Trim did.
@@ -32,8 +34,8 @@ type TrimResult struct {
 //
 // src is read twice, or three times where its base time stands behind the events;
 // what is held of it are sets of ids. dst appears once it is
-// complete and synced, and replaces a file of that name; after an error there
-// is no new file. src and dst must not be the same file.
+// complete and synced, only for its owner to read, and replaces a file of that
+// name; after an error there is no new file. src and dst must not be the same file.
 func Trim(ctx context.Context, src, dst string, cut Cut) (*TrimResult, error) {
 	if cut.End <= cut.Start {
 		return nil, fmt.Errorf("trim trace %s: the window ends at %d ns, before its start at %d ns", src, cut.End, cut.Start)
@@ -248,29 +250,8 @@ func (o *object) close(mark []byte) error {
 }
 
 // writeFile writes a file that appears under its name only when it is complete.
-func writeFile(path string, write func(*bufio.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".profjob-trim-*")
-	if err != nil {
-		return fmt.Errorf("write trace %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err := compress(f, path, write); err != nil {
-		return err
-	}
-	err = errors.Join(f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
+func writeFile(path string, write func(*bufio.Writer) error) error {
+	if err := durable.WriteFile(path, func(w io.Writer) error { return compress(w, path, write) }); err != nil {
 		return fmt.Errorf("write trace %s: %w", path, err)
 	}
 	return nil
@@ -285,7 +266,7 @@ func compress(f io.Writer, path string, write func(*bufio.Writer) error) error {
 	case strings.HasSuffix(path, ".zst"):
 		enc, err := zstd.NewWriter(f, zstd.WithEncoderConcurrency(1))
 		if err != nil {
-			return fmt.Errorf("write trace %s: %w", path, err)
+			return err
 		}
 		z = enc
 	}
@@ -301,12 +282,4 @@ func compress(f io.Writer, path string, write func(*bufio.Writer) error) error {
 		err = errors.Join(err, z.Close())
 	}
 	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -28,6 +28,9 @@ func trim(t *testing.T, src string, old decoded, s *Summary, first, last int, na
 	if err := Complete(t.Context(), dst); err != nil {
 		t.Fatal(err)
 	}
+	if info, err := os.Stat(dst); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
 	checkCopy(t, old, decode(t, dst), result)
 	return dst
 }

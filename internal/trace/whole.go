@@ -12,10 +12,12 @@ package trace
 // of an earlier step also holds what the server did to prepare the next one
 // (SGLang does that before its span), which the last step has no need of.
 //
-//   - No common names: sampling is within the span (or this rank does not
-//     sample): whole.
+//   - No common names, and an operator that chooses tokens, such as argmax, in
+//     the tail of an earlier step: whole if there is one in its own tail.
+//   - No common names, and none such: sampling is within the span (or this rank
+//     does not sample): whole.
 //   - No earlier engine step to learn from: whole if the step holds an
-//     operator that chooses tokens, such as argmax. That may call a step
+//     operator that chooses tokens. That may call a step
 //     incomplete whose sampler has no operator of its own, never the reverse.
 //   - An idle pass needs nothing.
 func (l *lane) lastIsWhole(passes []Pass) bool {
@@ -23,9 +25,13 @@ func (l *lane) lastIsWhole(passes []Pass) bool {
 	if last.Class == Idle {
 		return true
 	}
-	expected := l.commonTail(passes[:len(passes)-1])
-	if expected == nil {
+	earlier := passes[:len(passes)-1]
+	expected := l.commonTail(earlier)
+	switch {
+	case expected == nil:
 		return l.has(sampler, last.Start, last.End)
+	case len(expected) == 0 && l.samplesInTail(earlier):
+		return l.has(sampler, last.SpanEnd, last.End)
 	}
 	have := 0
 	for name := range l.namesIn(last.SpanEnd, last.End) {
@@ -57,6 +63,17 @@ func (l *lane) commonTail(passes []Pass) map[uint32]bool {
 		}
 	}
 	return common
+}
+
+// samplesInTail says whether the tail of any of these engine steps chooses tokens.
+func (l *lane) samplesInTail(passes []Pass) bool {
+	for i := range passes {
+		p := &passes[i]
+		if p.Class != Idle && l.has(sampler, p.SpanEnd, p.End) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *lane) namesIn(from, to int64) map[uint32]bool {

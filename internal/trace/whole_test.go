@@ -80,3 +80,29 @@ func TestOnlyPass(t *testing.T) {
 		}
 	}
 }
+
+// TestNoCommonTail: the tails of the earlier passes share no operator, as where
+// one of them was recorded from its middle on or samples in another way.
+func TestNoCommonTail(t *testing.T) {
+	span := func(at int) [4]any {
+		return [4]any{"execute_context_0(0)_generation_1(1)", "user_annotation", at, 20}
+	}
+	op := func(name string, at int) [4]any { return [4]any{name, "cpu_op", at, 1} }
+	for _, test := range []struct {
+		name   string
+		events [][4]any
+		whole  bool
+	}{
+		{"an earlier one samples, this one does not", [][4]any{span(100), op("aten::argmax", 125), span(200), op("aten::to", 225), span(300)}, false},
+		{"other operators after this one", [][4]any{span(100), op("aten::argmax", 125), span(200), op("aten::to", 225), span(300), op("aten::copy_", 325)}, false},
+		{"this one samples in another way", [][4]any{span(100), op("aten::argmax", 125), span(200), op("aten::to", 225), span(300), op("aten::multinomial", 325)}, true},
+		{"this one samples within its span only", [][4]any{span(100), op("aten::argmax", 125), span(200), span(300), op("aten::argmax", 310)}, false},
+		{"none samples", [][4]any{span(100), op("aten::mul", 125), span(200), op("aten::to", 225), span(300)}, true},
+		{"all sample within their spans", [][4]any{span(100), op("aten::argmax", 110), span(200), op("aten::argmax", 210), span(300), op("aten::argmax", 310)}, true},
+	} {
+		s := scan(t, annotatedFile(t, test.events...), NoEvidence)
+		if len(s.Passes) != 3 || s.Passes[2].Whole != test.whole {
+			t.Errorf("%s: %+v", test.name, s.Passes)
+		}
+	}
+}

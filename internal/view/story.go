@@ -62,9 +62,9 @@ func (s *story) heading(at event.Place) []string {
 func interrupt(count int) string {
 	switch count {
 	case 1:
-		return "interrupted: stopping the profiler and keeping what there is; once more keeps nothing"
+		return "interrupted: stopping what goes on and keeping what there is; once more collects no traces"
 	case 2:
-		return "interrupted again: only stopping the profiler; once more leaves at once"
+		return "interrupted again: no traces are collected, they stay where the server wrote them; once more leaves at once"
 	}
 	return "interrupted a third time: leaving; the profiler may still be on (profjob stop)"
 }

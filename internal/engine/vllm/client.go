@@ -19,9 +19,8 @@ const (
 	askTimeout = 10 * time.Second
 	// infoTimeout is for /server_info, which from 0.16 on runs programs on the
 	// host (nvidia-smi, pip) the first time it is asked (vllm/collect_env.py).
-	infoTimeout  = 30 * time.Second
-	startTimeout = 2 * time.Minute
-	stopTimeout  = 30 * time.Minute // vLLM 22748: more than 20 minutes seen with stacks at TP=2
+	infoTimeout = 30 * time.Second
+	stopTimeout = 30 * time.Minute // vLLM 22748: more than 20 minutes seen with stacks at TP=2
 )
 
 // Limits of answers, in bytes. A real /openapi.json has 300 kB, a /metrics 50 kB

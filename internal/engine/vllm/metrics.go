@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -23,6 +24,8 @@ const (
 	samplePrompt     = "vllm:prompt_tokens_total"
 	sampleGeneration = "vllm:generation_tokens_total"
 	sampleSteps      = "vllm:iteration_tokens_total_count"
+
+	labelCore = "engine"
 )
 
 var samples = []string{sampleRunning, sampleWaiting, samplePrompt, sampleGeneration, sampleSteps}
@@ -49,7 +52,7 @@ func (c *Client) Metrics(ctx context.Context) (engine.Metrics, error) {
 
 var errNoMetrics = errors.New("the answer is no metrics text")
 
-// parseMetrics sums the samples over the engine cores. Only the lines of those
+// parseMetrics reads the samples, summed over the engine cores and of each core. Only the lines of those
 // samples are parsed, so that a family that this package never heard of cannot
 // be in the way.
 func parseMetrics(text []byte) (engine.Metrics, error) {
@@ -62,25 +65,64 @@ func parseMetrics(text []byte) (engine.Metrics, error) {
 	if err != nil {
 		return engine.Metrics{}, fmt.Errorf("parse metrics: %w", err)
 	}
-	sum := func(name string) int64 {
-		family, ok := families[name]
+	return engine.Metrics{
+		Raw:              text,
+		Running:          sum(families[sampleRunning]),
+		Waiting:          sum(families[sampleWaiting]),
+		PromptTokens:     sum(families[samplePrompt]),
+		GenerationTokens: sum(families[sampleGeneration]),
+		EngineSteps:      sum(families[sampleSteps]),
+		Cores:            cores(families),
+	}, nil
+}
+
+// sum is the value over all engine cores, −1 where there is no such family.
+func sum(family *dto.MetricFamily) int64 {
+	if family == nil {
+		return -1
+	}
+	var total float64
+	for _, m := range family.GetMetric() {
+		total += m.GetUntyped().GetValue() // their TYPE lines were left out
+	}
+	return whole(total)
+}
+
+// cores takes the samples apart by engine core. Those of a version that does not
+// label them are of one core without a name.
+func cores(families map[string]*dto.MetricFamily) map[string]engine.Core {
+	running, prompt, steps := byCore(families[sampleRunning]), byCore(families[samplePrompt]), byCore(families[sampleSteps])
+	var all map[string]engine.Core
+	of := func(values map[string]float64, name string) int64 {
+		value, ok := values[name]
 		if !ok {
 			return -1
 		}
-		var total float64
-		for _, m := range family.GetMetric() {
-			total += m.GetUntyped().GetValue() // their TYPE lines were left out
-		}
-		return whole(total)
+		return whole(value)
 	}
-	return engine.Metrics{
-		Raw:              text,
-		Running:          sum(sampleRunning),
-		Waiting:          sum(sampleWaiting),
-		PromptTokens:     sum(samplePrompt),
-		GenerationTokens: sum(sampleGeneration),
-		EngineSteps:      sum(sampleSteps),
-	}, nil
+	for _, values := range []map[string]float64{running, prompt, steps} {
+		for name := range values {
+			if all == nil {
+				all = map[string]engine.Core{}
+			}
+			all[name] = engine.Core{Running: of(running, name), PromptTokens: of(prompt, name), EngineSteps: of(steps, name)}
+		}
+	}
+	return all
+}
+
+func byCore(family *dto.MetricFamily) map[string]float64 {
+	values := map[string]float64{}
+	for _, m := range family.GetMetric() {
+		name := ""
+		for _, label := range m.GetLabel() {
+			if label.GetName() == labelCore {
+				name = label.GetValue()
+			}
+		}
+		values[name] += m.GetUntyped().GetValue()
+	}
+	return values
 }
 
 // wantedLines picks the lines of the samples, and tells whether the text looks

@@ -2,6 +2,7 @@ package vllm
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -67,6 +68,31 @@ vllm:iteration_tokens_total_count{engine="1"} 5.0
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestMetricsByCore(t *testing.T) {
+	one := engine.Core{Running: 6, PromptTokens: -1, EngineSteps: 9}
+	for name, c := range map[string]struct {
+		text string
+		want map[string]engine.Core // by ByCore
+	}{
+		"two cores": {"vllm:num_requests_running{engine=\"0\"} 6\nvllm:num_requests_running{engine=\"1\"} 1\n" +
+			"vllm:iteration_tokens_total_count{engine=\"0\"} 9\nvllm:iteration_tokens_total_count{engine=\"1\"} 4\n" +
+			"vllm:prompt_tokens_total{engine=\"1\"} 30\n", map[string]engine.Core{"0": one, "1": {Running: 1, PromptTokens: 30, EngineSteps: 4}}},
+		"two series of a core": {"vllm:num_requests_running{engine=\"0\",model_name=\"a\"} 4\nvllm:num_requests_running{engine=\"0\",model_name=\"b\"} 2\n" +
+			"vllm:iteration_tokens_total_count{engine=\"0\"} 9\n", map[string]engine.Core{"0": one}},
+		"no label":   {"vllm:num_requests_running 6\nvllm:iteration_tokens_total_count 9\n", map[string]engine.Core{"": one}},
+		"no samples": {"# TYPE x gauge\n", map[string]engine.Core{"": {Running: -1, PromptTokens: -1, EngineSteps: -1}}},
+	} {
+		m, err := parseMetrics([]byte(c.text))
+		if err != nil || !maps.Equal(m.ByCore(), c.want) {
+			t.Errorf("%s: got %+v, %v; want %+v", name, m.ByCore(), err, c.want)
+		}
+	}
+	text := recorded(t, "0.32.0", "metrics.txt")
+	if m, err := parseMetrics(text); err != nil || !maps.Equal(m.Cores, map[string]engine.Core{"0": {Running: 6, PromptTokens: 78, EngineSteps: 49}}) {
+		t.Errorf("recorded: got %+v, %v", m.Cores, err)
 	}
 }
 

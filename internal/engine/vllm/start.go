@@ -24,14 +24,15 @@ type startBody struct {
 // to 0.31 a server that is already recording answers a start as if it had begun
 // it, so that ErrBusy is never told; from 0.32.0 on it is, unless the server has
 // several API server processes (vllm/v1/engine/async_llm.py). It is told of a
-// recording that has ended by its own bound too, until a stop.
+// recording that has ended by its own bound too, until a stop. The answer is
+// waited for as long as ctx allows.
 func (c *Client) Start(ctx context.Context, w engine.StartOptions) error {
 	body, err := c.startBody(ctx, w)
 	if err != nil {
 		return err
 	}
 	a, err := c.ask.Do(ctx, exchange.Request{
-		Op: "start profile", Method: http.MethodPost, Path: "/start_profile", JSON: body, Timeout: startTimeout,
+		Op: "start profile", Method: http.MethodPost, Path: "/start_profile", JSON: body,
 	})
 	if err != nil {
 		return err

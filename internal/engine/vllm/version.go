@@ -23,27 +23,27 @@ const (
 	maxVersionOutput = 256 << 10
 )
 
-// FindVersion finds the version of the vLLM that a command would launch. It
-// looks for the installed package beside the program and runs nothing, unless
-// there is none: then it asks the program itself. env is the environment that
-// the server will have, or the part of it that differs from this process's.
-func FindVersion(ctx context.Context, command []string, env map[string]string) (string, error) {
+// FindVersion finds the version of the vLLM that a command would launch in the
+// folder dir. It looks for the installed package beside the program and runs
+// nothing, unless there is none: then it asks the program itself. env is the
+// whole environment that the server will have: the program gets no other.
+func FindVersion(ctx context.Context, command []string, env map[string]string, dir string) (string, error) {
 	program, isPython := launcher(command)
 	if program == "" {
 		return "", unknownVersion(command, errors.New("its words name no vllm and no Python that can be looked at"))
 	}
-	path, err := lookUp(program, env)
+	path, err := lookUp(program, env, dir)
 	if err != nil {
 		return "", unknownVersion(command, err)
 	}
-	version, err := installedVersion(path, isPython, env)
+	version, err := installedVersion(path, isPython, env, dir)
 	if err != nil {
 		return "", unknownVersion(command, err)
 	}
 	if version != "" {
 		return version, nil
 	}
-	version, err = reportedVersion(ctx, path, isPython, env)
+	version, err = reportedVersion(ctx, path, isPython, env, dir)
 	if err != nil {
 		return "", unknownVersion(command, err)
 	}
@@ -79,24 +79,29 @@ func launcher(command []string) (program string, isPython bool) {
 	return "", false
 }
 
-// lookUp finds a program as a shell with that environment would.
-func lookUp(program string, env map[string]string) (string, error) {
+// lookUp finds a program as a shell in that folder, with that environment, would.
+func lookUp(program string, env map[string]string, dir string) (string, error) {
 	if strings.ContainsRune(program, filepath.Separator) {
-		if !executable(program) {
-			return "", fmt.Errorf("%s is no program", program)
+		path := within(dir, program)
+		if !executable(path) {
+			return "", fmt.Errorf("%s is no program", path)
 		}
-		return program, nil
+		return path, nil
 	}
-	search, ok := env["PATH"]
-	if !ok {
-		search = os.Getenv("PATH")
-	}
-	for _, dir := range filepath.SplitList(search) {
-		if path := filepath.Join(dir, program); filepath.IsAbs(path) && executable(path) {
+	for _, folder := range filepath.SplitList(env["PATH"]) {
+		if path := filepath.Join(within(dir, folder), program); executable(path) {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("no program %s in PATH", program)
+}
+
+// within is a path as a process in the folder dir takes it; an empty one is the folder.
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 func executable(path string) bool {
@@ -106,16 +111,16 @@ func executable(path string) bool {
 
 // installedVersion reads the version of the package that lies beside a program,
 // "" if there is none to be seen.
-func installedVersion(path string, isPython bool, env map[string]string) (string, error) {
-	for _, dir := range filepath.SplitList(env["PYTHONPATH"]) {
-		if version, err := packageIn(dir); version != "" || err != nil {
+func installedVersion(path string, isPython bool, env map[string]string, dir string) (string, error) {
+	for _, folder := range filepath.SplitList(env["PYTHONPATH"]) {
+		if version, err := packageIn(within(dir, folder)); version != "" || err != nil {
 			return version, err
 		}
 	}
 	programs := []string{path}
 	if !isPython {
 		if interpreter := shebang(path); interpreter != "" {
-			programs = []string{interpreter, path} // pipx and the like link to the program from elsewhere
+			programs = []string{within(dir, interpreter), path} // pipx and the like link to the program from elsewhere
 		}
 	}
 	for _, program := range programs {
@@ -186,7 +191,7 @@ func shebang(path string) string {
 const metadataScript = `import importlib.metadata; print(importlib.metadata.version("vllm"))`
 
 // reportedVersion runs the program and asks it.
-func reportedVersion(ctx context.Context, path string, isPython bool, env map[string]string) (string, error) {
+func reportedVersion(ctx context.Context, path string, isPython bool, env map[string]string, dir string) (string, error) {
 	args := []string{"--version"}
 	if isPython {
 		args = []string{"-c", metadataScript}
@@ -194,7 +199,8 @@ func reportedVersion(ctx context.Context, path string, isPython bool, env map[st
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = os.Environ()
+	cmd.Dir = dir
+	cmd.Env = []string{} // nil would be this process's own
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		cmd.Env = append(cmd.Env, name+"="+env[name])
 	}

@@ -39,11 +39,13 @@ func tree(t *testing.T, files map[string]string) string {
 const unused = "#!/bin/sh\necho it was run >&2; exit 3\n"
 
 func TestFindVersion(t *testing.T) {
+	t.Setenv("PROFJOB_VAR_version", "9.9.9")
 	for _, c := range []struct {
 		name    string
 		files   map[string]string
 		command []string          // ROOT stands for the folder
 		env     map[string]string // likewise
+		dir     string            // likewise
 		want    string
 		err     string
 	}{
@@ -90,6 +92,31 @@ func TestFindVersion(t *testing.T) {
 			command: []string{"ROOT/bin/python", "-m", "vllm.entrypoints.openai.api_server"}, env: map[string]string{"VERSION": "0.9.2"}, want: "0.9.2",
 		},
 		{
+			name:    "it gets the environment of the server, and no other",
+			files:   map[string]string{"bin/vllm": "#!/bin/sh\necho \"${PROFJOB_VAR_version:-$VERSION}\"\n"},
+			command: []string{"ROOT/bin/vllm", "serve", "m"}, env: map[string]string{"VERSION": "0.14.0"}, want: "0.14.0",
+		},
+		{
+			name:    "relative to the folder of the launch",
+			files:   map[string]string{"job/v/bin/vllm": unused, "job/v/lib/python3.11/site-packages/vllm-0.11.0.dist-info/": ""},
+			command: []string{"nohup", "v/bin/vllm", "serve", "m"}, dir: "ROOT/job", want: "0.11.0",
+		},
+		{
+			name:    "asked in the folder of the launch",
+			files:   map[string]string{"job/bin/vllm": "#!/bin/sh\ncat version\n", "job/version": "0.12.1\n"},
+			command: []string{"./bin/vllm", "serve", "m"}, dir: "ROOT/job", want: "0.12.1", env: map[string]string{"PATH": os.Getenv("PATH")},
+		},
+		{
+			name:    "a PATH relative to the folder of the launch",
+			files:   map[string]string{"job/v/bin/vllm": unused, "job/v/lib/python3.11/site-packages/vllm-0.11.2.dist-info/": ""},
+			command: []string{"vllm", "serve", "m"}, dir: "ROOT/job", env: map[string]string{"PATH": "v/bin"}, want: "0.11.2",
+		},
+		{
+			name:    "a PYTHONPATH relative to the folder of the launch",
+			files:   map[string]string{"job/v/bin/vllm": unused, "job/src/vllm-0.12.0.dist-info/": ""},
+			command: []string{"v/bin/vllm", "serve", "m"}, dir: "ROOT/job", env: map[string]string{"PYTHONPATH": "src"}, want: "0.12.0",
+		},
+		{
 			name:    "it fails",
 			files:   map[string]string{"bin/vllm": unused},
 			command: []string{"ROOT/bin/vllm", "serve", "m"}, err: "--version: exit status 3: set version",
@@ -125,7 +152,7 @@ func TestFindVersion(t *testing.T) {
 			for name, value := range c.env {
 				env[name] = strings.ReplaceAll(value, "ROOT", root)
 			}
-			got, err := FindVersion(t.Context(), command, env)
+			got, err := FindVersion(t.Context(), command, env, strings.ReplaceAll(c.dir, "ROOT", root))
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("got %q, %v; want an error with %q", got, err, c.err)
@@ -146,7 +173,7 @@ func TestFindVersionCancelled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
-	if _, err := FindVersion(ctx, []string{filepath.Join(root, "bin/vllm"), "serve"}, nil); err == nil {
+	if _, err := FindVersion(ctx, []string{filepath.Join(root, "bin/vllm"), "serve"}, nil, ""); err == nil {
 		t.Error("no error")
 	}
 	if took := time.Since(begun); took > 4*time.Second {
@@ -174,7 +201,7 @@ func TestFindVersionInstalled(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(filepath.Dir(program)), ".complete")); err != nil {
 			continue // it is just being installed
 		}
-		got, err := FindVersion(t.Context(), []string{program, "serve", "m"}, nil)
+		got, err := FindVersion(t.Context(), []string{program, "serve", "m"}, map[string]string{"PATH": os.Getenv("PATH")}, "")
 		if err != nil || got != want+"+cpu" {
 			t.Errorf("%s: got %q, %v", program, got, err)
 		}

@@ -1,0 +1,103 @@
+package steps
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"profjob/internal/archive"
+	"profjob/internal/trace"
+)
+
+// cut trims a trace to the engine steps asked for, and reads the cut file again:
+// what that one holds is what counts.
+func (v *Verify) cut(ctx context.Context, run *Run, f archive.File, scan *trace.Summary, w *archive.Window, result *VerifyResult) error {
+	chosen, err := trace.Select(scan.Passes, v.selection())
+	if err != nil {
+		w.Reason = err.Error()
+		return nil
+	}
+	rel := cutName(f.Path)
+	dst := run.Dir.Join(filepath.FromSlash(rel))
+	src := run.Dir.Join(filepath.FromSlash(f.Path))
+	if _, err := trace.Trim(ctx, src, dst, chosen); err != nil {
+		return err
+	}
+	again, err := trace.ScanWith(ctx, dst, trace.ScanOptions{Evidence: scan.Evidence})
+	if err != nil {
+		return fmt.Errorf("read the cut trace: %w", err)
+	}
+	sum, err := hashFile(ctx, dst)
+	if err != nil {
+		return err
+	}
+	cut := f
+	cut.Path, cut.Size, cut.SHA256, cut.TrimmedFrom = rel, sum.Size, sum.SHA256, f.Path
+	result.Files = append(result.Files, cut)
+	recorded := w.Got
+	w.Got, w.File = gotOf(scan.Passes[chosen.First:chosen.Last+1]), rel
+	w.Got.RecordedSteps, w.Got.IdlePasses, w.Got.Trimmed = recorded.RecordedSteps, recorded.IdlePasses, true
+	w.Reason = differences(w.Got, gotOf(again.Passes), v.Count)
+	w.Exact = w.Reason == ""
+	if v.KeepOriginal || !w.Exact {
+		return nil
+	}
+	result.Files = slices.DeleteFunc(result.Files, func(o archive.File) bool { return o.Path == f.Path })
+	result.Removed = append(result.Removed, f.Path)
+	return os.Remove(src)
+}
+
+// differences compares the steps chosen with those that the cut file shows.
+func differences(chosen, cut archive.Got, count int) string {
+	if cut.Steps != count {
+		return fmt.Sprintf("the cut trace shows %d engine steps", cut.Steps)
+	}
+	if !slices.Equal(chosen.Annotations, cut.Annotations) {
+		return "the cut trace shows other engine steps than were chosen"
+	}
+	return ""
+}
+
+// cutName names the cut file beside the uncut one.
+func cutName(p string) string {
+	for _, ending := range []string{".pt.trace.json", ".trace.json"} {
+		if i := strings.LastIndex(p, ending); i >= 0 {
+			return p[:i] + ".window" + p[i:]
+		}
+	}
+	return p + ".window"
+}
+
+// hashFile gives a file's size and SHA-256. It ends with ctx: a trace may have gigabytes.
+func hashFile(ctx context.Context, path string) (archive.Copied, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return archive.Copied{}, fmt.Errorf("hash: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, untilDone{ctx, f})
+	if err != nil {
+		return archive.Copied{}, fmt.Errorf("hash %s: %w", path, err)
+	}
+	return archive.Copied{Size: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// untilDone reads until its context is done.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
+}
