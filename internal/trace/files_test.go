@@ -15,6 +15,9 @@ import (
 // test where the folder is missing.
 func shared(t testing.TB, name string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the shared traces are read without -short: under the race detector they take minutes")
+	}
 	path := filepath.Join("..", "..", "..", "shared", "traces", filepath.FromSlash(name))
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("the shared traces are missing beside the checkout: %v", err)

@@ -310,12 +310,16 @@ func nanos(n json.Number) int64 {
 	return new(big.Int).Quo(r.Num(), r.Denom()).Int64()
 }
 
-// realFiles are the files in testdata and, where they are there, all shared
-// ones.
+// realFiles are the files in testdata and, where they are there and -short is
+// not given, all shared ones.
 func realFiles(t testing.TB) []string {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"testdata/*.json.gz", "../../../shared/traces/*/*.json.gz", "../../../shared/traces/*/*/*.json.gz"} {
+	patterns := []string{"testdata/*.json.gz", "../../../shared/traces/*/*.json.gz", "../../../shared/traces/*/*/*.json.gz"}
+	if testing.Short() {
+		patterns = patterns[:1]
+	}
+	for _, pattern := range patterns {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
