@@ -45,12 +45,22 @@ func (v *Verify) cut(ctx context.Context, run *Run, f archive.File, scan *trace.
 	w.Got.RecordedSteps, w.Got.IdlePasses, w.Got.Trimmed = recorded.RecordedSteps, recorded.IdlePasses, true
 	w.Reason = differences(w.Got, gotOf(again.Passes), v.Count)
 	w.Exact = w.Reason == ""
-	if v.KeepOriginal || !w.Exact {
-		return nil
+	return nil
+}
+
+// dropOriginals removes the uncut files, now that every window is what was asked.
+func (v *Verify) dropOriginals(run *Run, result *VerifyResult) error {
+	for _, cut := range slices.Clone(result.Files) {
+		if cut.TrimmedFrom == "" {
+			continue
+		}
+		if err := os.Remove(run.Dir.Join(filepath.FromSlash(cut.TrimmedFrom))); err != nil {
+			return incomplete("verify: keep_original = false: %w", err)
+		}
+		result.Files = slices.DeleteFunc(result.Files, func(o archive.File) bool { return o.Path == cut.TrimmedFrom })
+		result.Removed = append(result.Removed, cut.TrimmedFrom)
 	}
-	result.Files = slices.DeleteFunc(result.Files, func(o archive.File) bool { return o.Path == f.Path })
-	result.Removed = append(result.Removed, f.Path)
-	return os.Remove(src)
+	return nil
 }
 
 // differences compares the steps chosen with those that the cut file shows.

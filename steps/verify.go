@@ -107,6 +107,9 @@ func (v *Verify) Do(ctx context.Context, run *Run) (any, error) {
 	if err := v.judge(run, window, &result, unrecorded); err != nil {
 		errs = append(errs, err)
 	}
+	if len(errs) == 0 && !v.KeepOriginal {
+		errs = append(errs, v.dropOriginals(run, &result))
+	}
 	return result, errorPermanent(errors.Join(errs...))
 }
 
