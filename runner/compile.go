@@ -123,7 +123,7 @@ func (c *compiler) steps() []Planned {
 		once(&steps.Launch{Header: header("launch", 0), Targets: launched, Record: c.record})
 	}
 	once(&steps.Probe{Header: header("probe", 0), Targets: c.targets, Record: c.record,
-		Strategies: strategies(c.job.Window.Kind), Evidence: c.job.Window.Evidence, Tokens: planTokens(c.job.Window.Tokens)})
+		Strategies: c.strategies(), Count: c.window(steps.Header{}).Count, Evidence: c.job.Window.Evidence, Tokens: planTokens(c.job.Window.Tokens)})
 	once(&steps.Preflight{Header: header("preflight", 0), Targets: c.targets, MinFreeDisk: c.job.Limits.MinFreeDisk})
 	for round := 1; round <= c.job.Repeat; round++ {
 		all = append(all, c.round(round)...)
@@ -158,7 +158,7 @@ func (c *compiler) warmup(h steps.Header) *steps.Warmup {
 
 func (c *compiler) window(h steps.Header) *steps.Window {
 	from := c.job.Window
-	w := &steps.Window{Header: h, Targets: c.targets, Form: string(from.Kind), Timeout: wire.Duration(from.Timeout),
+	w := &steps.Window{Header: h, Targets: c.targets, Form: string(from.Kind), Timeout: wire.Duration(from.Timeout), Record: c.record,
 		MinFreeDisk: c.job.Limits.MinFreeDisk, MaxTraceSize: c.job.Limits.MaxTraceSize}
 	if t := from.Tokens; t != nil {
 		w.Count, w.Tokens = t.Steps, planTokens(t)
@@ -191,8 +191,22 @@ func (c *compiler) launched() []steps.Target {
 
 func header(id string, round int) steps.Header { return steps.Header{Name: id, Round: round} }
 
-// strategies are those that may serve a window, in order of preference.
-func strategies(kind spec.WindowKind) []string {
+// strategies are those that may serve the window, in order of preference.
+func (c *compiler) strategies() []string {
+	own := ownStrategies(c.job.Window.Kind)
+	gated := func(t steps.Target) bool { return t.Gate != nil }
+	other := func(t steps.Target) bool { return t.Gate == nil || !t.Gate.Only }
+	switch {
+	case !slices.ContainsFunc(c.targets, other):
+		return []string{steps.StrategyGate}
+	case slices.ContainsFunc(c.targets, gated):
+		return append([]string{steps.StrategyGate}, own...)
+	}
+	return own
+}
+
+// ownStrategies are those by which a server's own profiler serves.
+func ownStrategies(kind spec.WindowKind) []string {
 	switch kind {
 	case spec.WindowManual:
 		return []string{steps.StrategyTimed}
@@ -216,9 +230,28 @@ func recordOf(r spec.Record) steps.Record {
 func planTargets(job *spec.Job) []steps.Target {
 	var all []steps.Target
 	for _, t := range job.Targets {
-		all = append(all, planTarget(t))
+		target := planTarget(t)
+		target.Gate = planGate(t, target, job.Window.Kind)
+		all = append(all, target)
 	}
 	return all
+}
+
+// planGate gives a target its gate: as the job file says, and a server that the
+// run launches without that, for a window that nothing else can get at once.
+func planGate(t *spec.Target, target steps.Target, kind spec.WindowKind) *steps.GateParams {
+	switch {
+	case t.Gate == nil && kind == spec.WindowTokens && target.Launched() && target.CanHaveGate():
+		return &steps.GateParams{}
+	case t.Gate == nil || !t.Gate.Enabled:
+		return nil
+	}
+	g := &steps.GateParams{Only: t.Files.From == spec.FilesFromGate}
+	if t.Gate.Secret != (spec.Secret{}) {
+		secret := t.Gate.Secret
+		g.Secret = &secret
+	}
+	return g
 }
 
 func planTarget(t *spec.Target) steps.Target {

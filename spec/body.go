@@ -87,7 +87,7 @@ func (b *body) take(attr *hclsyntax.Attribute) {
 // refuseSensitive says that a value cannot be used since it would be seen.
 func (s *scope) refuseSensitive(at hcl.Range, name string) {
 	s.report.errorAt(at, "Sensitive value",
-		"A sensitive value cannot be used here, since %s is shown in the plan and kept with the run. Sensitive values may be used in a target's auth and launch.env only.", name)
+		"A sensitive value cannot be used here, since %s is shown in the plan and kept with the run. Sensitive values may be used in a target's auth, gate and launch.env only.", name)
 }
 
 // unknownAttribute says what may have been meant instead.

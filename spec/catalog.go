@@ -14,6 +14,8 @@ type TargetSchema struct {
 	NeedsEndpoint bool
 	// Launchable is true where a launch block is allowed.
 	Launchable bool
+	// Gate is true where the engine's servers can load profjob's plugin.
+	Gate bool
 	// Attributes are the engine's own, beside those that every target has.
 	Attributes []Attribute
 }

@@ -8,6 +8,7 @@ var testCatalog = Catalog{
 		Doc:           "A vLLM server.",
 		NeedsEndpoint: true,
 		Launchable:    true,
+		Gate:          true,
 		Attributes: []Attribute{
 			{Name: "api_prefix", Type: cty.String, Doc: "A prefix."},
 			{Name: "dialect", Type: cty.String, Default: cty.StringVal("auto"), OneOf: []string{"auto", "env", "flags"}, Doc: "How it is configured."},

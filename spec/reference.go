@@ -144,6 +144,9 @@ func writeEngines(out *bytes.Buffer, catalog Catalog) {
 		if !engine.Launchable {
 			notes = append(notes, "There is no `launch` block.")
 		}
+		if !engine.Gate {
+			notes = append(notes, "There is no `gate` block.")
+		}
 		if len(notes) > 0 {
 			fmt.Fprintf(out, "%s\n\n", strings.Join(notes, " "))
 		}

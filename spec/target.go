@@ -26,10 +26,11 @@ type Target struct {
 	TraceDir string
 	// Version is the server's version where the file says it (a launched server whose version cannot be found), else empty.
 	Version string
-	// Files says how the trace files are reached: "local".
+	// Files says how the trace files are reached.
 	Files  Files
 	Auth   Auth
 	Launch *Launch // nil: the server runs already
+	Gate   *Gate   // nil: the job file says nothing of it
 	// Options has the engine's own attributes as its schema in the catalog names
 	// them; without the ones that were not written and have no default.
 	Options map[string]cty.Value
@@ -40,8 +41,11 @@ func (t *Target) Address() string { return "target." + t.Engine + "." + t.Name }
 
 // Files is the block of that name in a target.
 type Files struct {
-	From string // "local"
+	From string // "local" or "gate"
 }
+
+// FilesFromGate is the From of files that only the gate can reach.
+const FilesFromGate = "gate"
 
 // Auth is the block of that name in a target.
 type Auth struct {
@@ -65,8 +69,7 @@ var targetSchema = &Block{
 		{Name: "trace_dir", Type: TypePath, Doc: "Where the server writes its trace files."},
 		{Name: "version", Type: TypeString, Doc: "The server's version, where it cannot be asked for it."},
 	},
-	Blocks: []*Block{filesSchema, authSchema, launchSchema,
-		{Name: "gate", Reserved: true, Doc: "Profiling through the plugin that sees every engine step."},
+	Blocks: []*Block{filesSchema, authSchema, launchSchema, gateSchema,
 		{Name: "inventory", Reserved: true, Doc: "Endpoints from an Ansible inventory."},
 	},
 }
@@ -75,13 +78,13 @@ var filesSchema = &Block{
 	Name: "files",
 	Doc:  "How the trace files are reached.",
 	Arguments: []Argument{
-		{Name: "from", Type: TypeString, Default: "local", OneOf: []string{"local"}, Doc: "`local`: the trace directory is on this host, or mounted."},
+		{Name: "from", Type: TypeString, Default: "local", OneOf: []string{"local", FilesFromGate}, Doc: "`local`: the trace directory is on this host, or mounted. `gate`: only the server's gate reaches the files, so that nothing but the gate may record; what it records always comes through it."},
 	},
 }
 
 // laterFileSources are places of trace files that the language has a word for
 // already.
-var laterFileSources = []string{"gate", "ssh", "ray", "kubernetes"}
+var laterFileSources = []string{"ssh", "ray", "kubernetes"}
 
 var authSchema = &Block{
 	Name: "auth",
@@ -118,8 +121,9 @@ func (l *loader) decodeTarget(block *hclsyntax.Block) cty.Value {
 	t.TraceDir = b.str("trace_dir")
 	t.Version = b.str("version")
 	t.Files = decodeFiles(b)
-	t.Auth = Auth{Bearer: b.child("auth").token("bearer", t)}
+	t.Auth = Auth{Bearer: b.child("auth").token("auth", "bearer", t)}
 	t.Launch = decodeLaunch(b, engine, t)
+	t.Gate = decodeGate(b, engine, t)
 	t.Options = b.options()
 
 	if l.report.failedSince(before) {
@@ -243,7 +247,7 @@ func decodeFiles(target *body) Files {
 		if from := block.Body.Attributes["from"]; from != nil {
 			v, diags := from.Expr.Value(nil)
 			if !diags.HasErrors() && v.Type() == cty.String && !v.IsNull() && contains(laterFileSources, v.AsString()) {
-				target.report.errorAt(from.Expr.Range(), "Not supported by this version", "Files from %q are part of the language, but this version of profjob can only read \"local\" ones.", v.AsString())
+				target.report.errorAt(from.Expr.Range(), "Not supported by this version", "Files from %q are part of the language, but this version of profjob can only read those that are \"local\" or come through the \"gate\".", v.AsString())
 				return Files{}
 			}
 		}
@@ -252,7 +256,7 @@ func decodeFiles(target *body) Files {
 }
 
 // token is a secret that is sent in a header.
-func (b *body) token(name string, t *Target) Secret {
+func (b *body) token(block, name string, t *Target) Secret {
 	g, ok := b.lookup(name)
 	if !ok {
 		return Secret{}
@@ -272,7 +276,7 @@ func (b *body) token(name string, t *Target) Secret {
 		b.fail(g, "", "Invalid string", "%s must consist of visible ASCII characters, without spaces.", name)
 		return Secret{}
 	}
-	return b.secret(t, "auth."+name, v.AsString(), isSensitive(g.value))
+	return b.secret(t, block+"."+name, v.AsString(), isSensitive(g.value))
 }
 
 // secret keeps a value that is sensitive apart from where it is used.

@@ -12,6 +12,7 @@ import (
 
 	"profjob/internal/engine"
 	"profjob/internal/event"
+	"profjob/internal/gate"
 	"profjob/internal/wire"
 )
 
@@ -80,24 +81,32 @@ const (
 // An interrupt does not cut the answer short: a start whose request was given up
 // may still be carried out, also after the stop that is sent because of that.
 func (r *Run) start(ctx context.Context, s server, w engine.StartOptions) error {
+	call := func(ctx context.Context) error { return s.Client.Start(ctx, w) }
+	err, journal := r.begin(ctx, s, "start", startTimeout, call, engine.NotStarted)
+	return errors.Join(startFailure(s, err), journal)
+}
+
+// begin sends what may begin a recording: err is the server's, journal the run's
+// own. notBegun tells which errors prove that nothing of ours has begun.
+func (r *Run) begin(ctx context.Context, s server, action string, timeout time.Duration, call func(context.Context) error, notBegun func(error) bool) (err, journal error) {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	r.armed.add(s)
-	if err := r.intend(ctx, Intent{Action: "start", Target: s.Target.Name, Endpoint: s.Endpoint}); err != nil {
+	if err := r.intend(ctx, Intent{Action: action, Target: s.Target.Name, Endpoint: s.Endpoint, Session: s.session}); err != nil {
 		r.armed.remove(s)
-		return err
+		return nil, err
 	}
 	ctx, abandon := r.untilAbandoned(ctx)
 	defer abandon()
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := r.Clock.Now()
-	err := s.Client.Start(ctx, w)
-	if engine.NotStarted(err) {
+	err = call(ctx)
+	if notBegun(err) {
 		r.armed.remove(s)
 	}
-	return errors.Join(startFailure(s, err), r.outcome("start", s, began, err))
+	return err, r.outcome(action, s, began, err)
 }
 
 // startFailure tells how a run ends whose start failed.
@@ -118,6 +127,10 @@ func startFailure(s server, err error) error {
 // The journal's own errors do not keep a stop from being sent; its next line
 // reports them.
 func (r *Run) stop(ctx context.Context, s server) error {
+	if s.session != "" {
+		_, err := r.disarm(ctx, s)
+		return err
+	}
 	var err error
 	for try := range 2 {
 		if try > 0 && r.Clock.Sleep(ctx, stopAgainWait) != nil {
@@ -189,6 +202,10 @@ func (r *Run) stopOwed(ctx context.Context, s server) error {
 		return r.warn("%s: the server is gone, and its profiler with it: %v", s.Target.Name, err)
 	case answeredStop(err):
 		return r.warn("%s: %v: nothing was recording any more, or it could not write its trace", s.Target.Name, err)
+	case errors.Is(err, gate.ErrSession):
+		return r.warn("%s: the gate knows nothing of the window any more: it is not armed", s.Target.Name)
+	case s.session != "":
+		return finalServerFailure("%s: its gate may still be armed; it ends by itself %s after it last heard of us: %w", s.Target.Name, gateLease, err)
 	case r.armed.hasWritten(s.Target):
 		r.armed.remove(s)
 		return r.warn("%s: %v; its trace is complete, so its profiler is off", s.Target.Name, err)

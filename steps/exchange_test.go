@@ -266,7 +266,7 @@ func TestStopUnansweredButWritten(t *testing.T) {
 			t.Errorf("got %v, warnings %q", err, h.Warnings())
 		}
 		// That proof is for one session only.
-		if err := h.start(t.Context(), server{target, "http://a", h.server("a")}, engine.StartOptions{}); err != nil {
+		if err := h.start(t.Context(), server{Target: target, Endpoint: "http://a", Client: h.server("a")}, engine.StartOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		failed(t, w.Undo(t.Context(), h.Run), ExitServer, "may still be on")

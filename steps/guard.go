@@ -18,9 +18,10 @@ type Guard interface {
 
 // Intent is one thing that is about to begin on a server.
 type Intent struct {
-	Action   string // "launch", "start"
+	Action   string // "launch", "start", "arm"
 	Target   string
 	Endpoint string
+	Session  string // of the gate that is armed
 }
 
 // LaunchSpec is a server to start.

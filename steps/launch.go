@@ -188,10 +188,21 @@ func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (*launching, e
 	if err != nil {
 		return nil, err
 	}
+	command, whole := l.command(run, t), inherited(ownEnvironment(), env)
+	s.spec = LaunchSpec{Target: t.Name, Command: command, Dir: run.JobDir, Log: run.Dir.Join(s.Log)}
+	if t.Gate != nil {
+		loaded, err := run.installGate(t, whole)
+		if err != nil {
+			return nil, finalServerFailure("%w", err)
+		}
+		s.Notes = []string{"launched with the gate, and without a profiler of its own"}
+		maps.Copy(whole, loaded)
+		s.spec.Env = sortedEnv(whole)
+		return s, nil
+	}
 	if s.TraceDir, err = l.traceDir(run, t); err != nil {
 		return nil, err
 	}
-	command, whole := l.command(run, t), inherited(ownEnvironment(), env)
 	if s.Version == "" && t.kind().Version != nil {
 		if s.Version, err = t.kind().Version(ctx, command, whole, run.JobDir); err != nil {
 			return nil, finalServerFailure("%w", err)
@@ -205,8 +216,7 @@ func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (*launching, e
 	}
 	s.Args, s.Notes = setup.Args, setup.Notes
 	s.Env = sortedEnv(setup.Env)
-	s.spec = LaunchSpec{Target: t.Name, Command: append(command, setup.Args...),
-		Env: environment(s.Env, env), Dir: run.JobDir, Log: run.Dir.Join(s.Log)}
+	s.spec.Command, s.spec.Env = append(command, setup.Args...), environment(s.Env, env)
 	return s, nil
 }
 
@@ -361,7 +371,7 @@ func (r *Run) logTail(rel string) string {
 		return "    (" + err.Error() + ")"
 	}
 	// A little more than is shown: of a value that is cut off where the reading begins, nothing may stay.
-	values := sensitiveValues(r.Secrets)
+	values := sensitiveValues(r.sensitive())
 	buf := make([]byte, most+longest(values))
 	n, _ := f.ReadAt(buf, max(0, info.Size()-int64(len(buf)))) // a short read gives what there is
 	shown := string(withoutSensitive(buf[:n], values))
@@ -401,7 +411,7 @@ func (r *Run) endProcesses(ctx context.Context) error {
 
 // intend tells the journal and the guard what is about to begin.
 func (r *Run) intend(ctx context.Context, what Intent) error {
-	err := r.Emit(event.Intent{Place: r.Place, Action: what.Action, Target: what.Target, Endpoint: what.Endpoint})
+	err := r.Emit(event.Intent{Place: r.Place, Action: what.Action, Target: what.Target, Endpoint: what.Endpoint, Session: what.Session})
 	if err != nil {
 		return fmt.Errorf("journal the intent to %s: %w", what.Action, err)
 	}

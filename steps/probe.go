@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"profjob/internal/engine"
+	"profjob/internal/gate"
 )
 
 // Probe asks every server what it is, refuses those that cannot give what the
@@ -18,7 +19,8 @@ type Probe struct {
 	noUndo
 	Targets    []Target `json:"targets"`
 	Record     Record   `json:"record"`
-	Strategies []string `json:"strategies"` // in order of preference
+	Strategies []string `json:"strategies"`      // in order of preference
+	Count      int      `json:"count,omitempty"` // engine steps of the window
 	Evidence   string   `json:"evidence,omitempty"`
 	// Tokens is what a window by tokens asks for; the evidence must be able to show it.
 	Tokens *TokensParams `json:"tokens,omitempty"`
@@ -34,6 +36,7 @@ type Probed struct {
 	Target   string      `json:"target"`
 	Endpoint string      `json:"endpoint"`
 	Info     engine.Info `json:"info"`
+	Gate     *GateInfo   `json:"gate,omitempty"`
 	Choice   Choice      `json:"choice"`
 }
 
@@ -42,7 +45,7 @@ func (r ProbeResult) Summary() string {
 	var parts []string
 	for _, e := range r.Endpoints {
 		parts = append(parts, fmt.Sprintf("%s is %s %s: %s, evidence %s",
-			e.Target, e.Info.Engine, e.Info.Version, e.Choice.Strategy, e.Info.Evidence))
+			e.Target, e.Info.Engine, e.Info.Version, e.Choice.Strategy, EvidenceOf(e.Choice, e.Info)))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -64,7 +67,22 @@ func (p *Probe) Do(ctx context.Context, run *Run) (any, error) {
 		}
 		result.Endpoints = append(result.Endpoints, probed)
 	}
+	if err := p.alike(result); err != nil {
+		return nil, backoff.Permanent(err)
+	}
 	return result, p.warnings(run, result)
+}
+
+// alike refuses a target of which the gate records at some endpoints only: its
+// files would be looked for at two places.
+func (p *Probe) alike(result ProbeResult) error {
+	for _, e := range result.Endpoints {
+		if e.Choice.Strategy != StrategyGate && result.byGate(p.Target(e.Target)) {
+			return finalServerFailure("probe %s: %s has no gate, other endpoints of the target have: %s, or make two targets of them",
+				e.Target, e.Endpoint, howToInstall)
+		}
+	}
+	return nil
 }
 
 func (p *Probe) one(ctx context.Context, run *Run, s server) (Probed, error) {
@@ -75,18 +93,28 @@ func (p *Probe) one(ctx context.Context, run *Run, s server) (Probed, error) {
 	if err != nil {
 		return Probed{}, finalServerFailure("%w", err)
 	}
-	choice, err := p.Judge(s.Target, run.traceDir(s.Target), info)
+	told, err := run.askGate(ctx, s)
+	switch {
+	case errors.Is(err, gate.ErrAbsent), errors.Is(err, gate.ErrSecret), errors.Is(err, gate.ErrProtocol):
+		return Probed{}, backoff.Permanent(finalServerFailure("%w", err))
+	case err != nil:
+		return Probed{}, finalServerFailure("%w", err)
+	}
+	choice, err := p.Judge(s.Target, run.traceDir(s.Target), info, told)
 	if err != nil {
 		return Probed{}, backoff.Permanent(finalServerFailure("%s (%s %s): %w", s.Endpoint, info.Engine, info.Version, err))
 	}
-	return Probed{Target: s.Target.Name, Endpoint: s.Endpoint, Info: info, Choice: choice}, nil
+	return Probed{Target: s.Target.Name, Endpoint: s.Endpoint, Info: info, Gate: told, Choice: choice}, nil
 }
 
 // Judge says whether a server that told info can give what the job asks for, and
 // by which strategy. It is pure: `profjob plan` shows what a run would do. traceDir
 // is where the target is to write, for the message that says what to set; it may
-// be empty.
-func (p *Probe) Judge(target Target, traceDir string, info engine.Info) (Choice, error) {
+// be empty. told is what the server's gate says; nil: there is none.
+func (p *Probe) Judge(target Target, traceDir string, info engine.Info, told *GateInfo) (Choice, error) {
+	if told != nil {
+		return p.judgeGate(told)
+	}
 	if info.Profiling == engine.ProfilingNotConfigured {
 		return Choice{}, fmt.Errorf("%w; %s", engine.ErrNotConfigured, WhatToSet(target, traceDir, info.Version, p.Record))
 	}
@@ -101,6 +129,9 @@ func (p *Probe) Judge(target Target, traceDir string, info engine.Info) (Choice,
 func (p *Probe) choose(info engine.Info) (Choice, error) {
 	if p.Tokens != nil {
 		if err := p.Tokens.decidable(info, p.Record.Shapes); err != nil {
+			return Choice{}, err
+		}
+		if err := p.Tokens.reachable(mostTokens(info)); err != nil {
 			return Choice{}, err
 		}
 	}
@@ -148,6 +179,9 @@ func (p *Probe) warnings(run *Run, result ProbeResult) error {
 	versions := map[string]string{}
 	var errs []error
 	for _, e := range result.Endpoints {
+		if t := p.Target(e.Target); t.Gate != nil && e.Gate == nil {
+			errs = append(errs, run.warn("%s: the server has no gate, so that its own profiler records (%s): %s", e.Target, e.Choice.Strategy, howToInstall))
+		}
 		for _, note := range e.Info.Notes {
 			errs = append(errs, run.warn("%s: %s", e.Target, note))
 		}
@@ -165,7 +199,7 @@ func (p *Probe) warnings(run *Run, result ProbeResult) error {
 func (p *Probe) traceDirWarning(run *Run, t Target, result ProbeResult) error {
 	asked := run.traceDir(t)
 	for _, e := range result.Endpoints {
-		if e.Target != t.Name || e.Info.TraceDir == "" || asked == "" || e.Info.TraceDir == asked {
+		if e.Target != t.Name || e.Gate != nil || e.Info.TraceDir == "" || asked == "" || e.Info.TraceDir == asked {
 			continue
 		}
 		return run.warn("%s: the server says that it writes to %s, the job file says %s: the same directory under another name?",

@@ -25,7 +25,7 @@ func TestChoose(t *testing.T) {
 		{"no bounds", steps, "", engine.Info{Evidence: "structure"}, StrategyObserved, ""},
 		{"by hand", []string{StrategyTimed}, "", engine.Info{PerRequestBounds: true}, StrategyTimed, ""},
 		{"bounds only", []string{StrategyBounded}, "", engine.Info{}, "", "bounded: the server's /start_profile takes no bound"},
-		{"unknown", []string{"gate"}, "", engine.Info{}, "", "gate: unknown strategy"},
+		{"unknown", []string{"other"}, "", engine.Info{}, "", "other: unknown strategy"},
 		{"nothing allowed", nil, "", engine.Info{}, "", "no strategy serves"},
 		{"evidence is there", steps, "annotation", engine.Info{Evidence: "annotation"}, StrategyObserved, ""},
 		{"evidence is better", steps, "structure", engine.Info{Evidence: "scope"}, StrategyObserved, ""},
@@ -40,10 +40,14 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%s: no reason", c.name)
 		}
 	}
-	if got := strings.Join(Serving(engine.Info{}), " "); got != "observed timed" {
+	if got := strings.Join(Serving(engine.Info{}, nil), " "); got != "observed timed" {
 		t.Error(got)
 	}
-	if got := strings.Join(Serving(engine.Info{PerRequestBounds: true}), " "); got != "bounded observed timed" {
+	if got := strings.Join(Serving(engine.Info{PerRequestBounds: true}, nil), " "); got != "bounded observed timed" {
+		t.Error(got)
+	}
+	notConfigured := engine.Info{Profiling: engine.ProfilingNotConfigured}
+	if got := strings.Join(Serving(notConfigured, &GateInfo{}), " "); got != "gate" || len(Serving(notConfigured, nil)) > 0 {
 		t.Error(got)
 	}
 }
@@ -129,7 +133,7 @@ func TestJudge(t *testing.T) {
 	} {
 		p := probeOf(Target{Name: "server", Engine: "vllm"})
 		p.Record, p.Evidence = c.asked, c.evidence
-		choice, err := p.Judge(p.Target("server"), "/traces", c.info)
+		choice, err := p.Judge(p.Target("server"), "/traces", c.info, nil)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || (choice.Strategy == StrategyObserved) != (err == nil) {
 			t.Errorf("%s: %+v, %v", c.name, choice, err)
 		}

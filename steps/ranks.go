@@ -161,6 +161,9 @@ func unlikeRanks(windows []archive.Window) {
 			continue
 		}
 		core := w.Target
+		if w.Core != nil {
+			core += fmt.Sprintf(" core %d", *w.Core)
+		}
 		if w.Endpoint != nil {
 			core += " " + *w.Endpoint
 		}

@@ -53,6 +53,8 @@ type Run struct {
 	processes map[string]Process // launched servers by target
 	traffic   *traffic           // nil while none is running
 	armed     armed              // the endpoints whose profiler may be on because of us
+	// gateSecrets are made up for servers that the run launches, by target.
+	gateSecrets map[string]string
 }
 
 // Outcome is what became of the run, for the manifest.

@@ -115,7 +115,7 @@ func firstOf(text []byte, values [][]byte) (at, length int) {
 // server that prints its environment leaves them there. It takes no context: an
 // interrupt must not leave them behind. A log that cannot be cleaned is removed.
 func (r *Run) cleanLogs() error {
-	values := sensitiveValues(r.Secrets)
+	values := sensitiveValues(r.sensitive())
 	entries, err := os.ReadDir(r.Dir.Join("logs"))
 	if errors.Is(err, fs.ErrNotExist) || len(values) == 0 {
 		return nil

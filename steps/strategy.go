@@ -46,6 +46,8 @@ func Choose(allowed []string, weakest string, info engine.Info) (Choice, error) 
 
 func serves(strategy string, info engine.Info) (why string, ok bool) {
 	switch strategy {
+	case StrategyGate:
+		return "the server has none", false
 	case StrategyBounded:
 		if !info.PerRequestBounds {
 			return "the server's /start_profile takes no bound", false
@@ -71,9 +73,16 @@ func evidenceServes(weakest string, info engine.Info) error {
 		ErrNoStrategy, weakest, info.Engine, info.Version, info.Evidence)
 }
 
-// Serving names every strategy that a server can serve, best first.
-func Serving(info engine.Info) []string {
+// Serving names every strategy that a server can serve, best first. told is what
+// its gate says; nil: there is none.
+func Serving(info engine.Info, told *GateInfo) []string {
 	var all []string
+	if told != nil {
+		all = append(all, StrategyGate)
+	}
+	if info.Profiling == engine.ProfilingNotConfigured {
+		return all
+	}
 	for _, s := range []string{StrategyBounded, StrategyObserved, StrategyTimed} {
 		if _, ok := serves(s, info); ok {
 			all = append(all, s)

@@ -6,6 +6,7 @@ import (
 
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
+	"profjob/internal/gate"
 	"profjob/internal/wire"
 	"profjob/spec"
 )
@@ -20,6 +21,7 @@ type Target struct {
 	Options   map[string]any `json:"options,omitempty"`
 	Bearer    *spec.Secret   `json:"bearer,omitempty"`
 	Launch    *LaunchParams  `json:"launch,omitempty"`
+	Gate      *GateParams    `json:"gate,omitempty"` // nil: the server has none, or it shall not be used
 }
 
 // LaunchParams is a server's launch block.
@@ -36,6 +38,9 @@ type Record = engine.Record
 func (t Target) Launched() bool {
 	return t.Launch != nil || !t.kind().NeedsEndpoint && len(t.Endpoints) == 0
 }
+
+// CanHaveGate tells whether servers of the target's kind can load the gate.
+func (t Target) CanHaveGate() bool { return t.kind().Gate }
 
 // kind gives the kind of the target's engine. The compiler refused unknown ones.
 func (t Target) kind() engine.Kind {
@@ -107,6 +112,9 @@ type server struct {
 	Target   Target
 	Endpoint string
 	Client   engine.Client
+
+	gate    *gate.Client // nil: the target has no gate
+	session string       // of the gate that is armed, or is about to be
 }
 
 // servers gives every endpoint of the targets, in the plan's order.
@@ -122,7 +130,13 @@ func (r *Run) servers(targets []Target) ([]server, error) {
 			if err != nil {
 				return nil, fmt.Errorf("target %s: %w", t.Name, err)
 			}
-			all = append(all, server{t, e, c})
+			s := server{Target: t, Endpoint: e, Client: c}
+			if t.Gate != nil {
+				if s.gate, err = r.gateClient(t, e); err != nil {
+					return nil, fmt.Errorf("target %s: %w", t.Name, err)
+				}
+			}
+			all = append(all, s)
 		}
 	}
 	return all, nil

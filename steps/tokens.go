@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"strconv"
 
 	"profjob/internal/engine"
 	"profjob/internal/trace"
@@ -58,6 +59,23 @@ func (t *TokensParams) decidable(info engine.Info, shapes bool) error {
 			ErrNoStrategy, info.Engine, info.Version)
 	}
 	return nil
+}
+
+// reachable says why no engine step can have as many tokens as asked; nil if one
+// can. most is the most that the server schedules in one; 0: not known.
+func (t *TokensParams) reachable(most int) error {
+	if t == nil || most == 0 || t.Threshold <= most {
+		return nil
+	}
+	return fmt.Errorf("%w: the window begins with a step of at least %d tokens, and the server schedules at most %d in one (max_num_batched_tokens)",
+		ErrNoStrategy, t.Threshold, most)
+}
+
+// mostTokens is the most tokens that a server schedules in one engine step, where
+// it tells of its configuration; else 0.
+func mostTokens(info engine.Info) int {
+	n, _ := strconv.Atoi(info.Fingerprint["max_num_batched_tokens"])
+	return n
 }
 
 // String says which steps qualify, to follow "5 engine steps".

@@ -96,6 +96,7 @@ func (v *Verify) Do(ctx context.Context, run *Run) (any, error) {
 			read = append(read, scanned{f, scan})
 		}
 	}
+	result.Windows = append(result.Windows, v.unmet(window, run.Place.Attempt)...)
 	missing := missingTraces(read, window)
 	dropAmbiguousRanks(&result)
 	result.SkewNS = skew(result.Windows)
@@ -126,6 +127,11 @@ func (v *Verify) file(ctx context.Context, run *Run, f archive.File, window Wind
 	scan, err := trace.Scan(ctx, path)
 	if err != nil {
 		return nil, err
+	}
+	if worker := gateWorker(window, f); worker != nil {
+		result.Files = append(result.Files, f)
+		result.Windows = append(result.Windows, v.gateWindow(f, scan, window, worker))
+		return scan, nil
 	}
 	f.Rank = scan.Rank
 	result.Files = append(result.Files, f)

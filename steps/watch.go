@@ -43,9 +43,14 @@ type ending struct {
 // its health, the disk, the end of its process. The first of them ends the window.
 func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
 	watch := endpointWatch{watcher: w, server: s, seen: -1}
-	waits := []func(context.Context) ending{watch.clock, watch.health, watch.disk}
-	if w.window.Form != "manual" {
-		waits = append(waits, watch.counted)
+	waits := []func(context.Context) ending{watch.clock, watch.health}
+	switch {
+	case s.session != "":
+		waits = append(waits, watch.gated)
+	case w.window.Form == "manual":
+		waits = append(waits, watch.disk)
+	default:
+		waits = append(waits, watch.disk, watch.counted)
 	}
 	if p, launched := w.run.processes[s.Target.Name]; launched {
 		waits = append(waits, func(ctx context.Context) ending { return watch.process(ctx, p) })
@@ -102,7 +107,8 @@ type coreCount struct {
 // clock waits for the duration of a window by hand, else for the timeout.
 func (w *endpointWatch) clock(ctx context.Context) ending {
 	limit, how := time.Duration(w.window.Timeout), EndedTimeout
-	timed := w.window.Form == "manual" && w.window.Until == ""
+	// The gate counts the time from the first engine step on, and says when it is over.
+	timed := w.window.Form == "manual" && w.window.Until == "" && w.server.session == ""
 	if timed {
 		limit, how = time.Duration(w.window.Duration), EndedDuration
 	}

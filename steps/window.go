@@ -27,6 +27,7 @@ type Window struct {
 	Duration     wire.Duration `json:"duration"`
 	Until        string        `json:"until,omitempty"`
 	Timeout      wire.Duration `json:"timeout"`
+	Record       Record        `json:"record"`
 	MinFreeDisk  int64         `json:"min_free_disk"`
 	MaxTraceSize int64         `json:"max_trace_size,omitempty"`
 }
@@ -56,6 +57,8 @@ type EndpointWindow struct {
 	Seen      int64  `json:"seen"` // engine steps by the server's own count; −1: not known
 	Ended     string `json:"ended"`
 	Error     string `json:"error,omitempty"` // why it could not be recorded to the end
+	// Gate is what the gate told of the window, where it is the gate that recorded.
+	Gate *GateSession `json:"gate,omitempty"`
 }
 
 // Lost tells of an endpoint that failed and whose files cannot be waited for.
@@ -114,6 +117,9 @@ func (w *Window) Do(ctx context.Context, run *Run) (any, error) {
 	}
 	result := WindowResult{Before: map[string]Snapshot{}}
 	for _, t := range w.Targets {
+		if run.byGate(t) {
+			continue // the gate tells which files are the window's
+		}
 		result.Before[t.Name], err = run.snapshot(ctx, t)
 		switch {
 		case ctx.Err() != nil:
@@ -151,17 +157,30 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server) ([]En
 	windows := make([]EndpointWindow, len(servers))
 	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
-	for i, s := range servers {
-		choice, bound := w.choice(run, s)
+	for i := range servers {
+		s := &servers[i]
+		choice, bound := w.choice(run, *s)
 		windows[i] = EndpointWindow{Target: s.Target.Name, Endpoint: s.Endpoint, Strategy: choice, Bound: bound, Seen: -1}
+		if choice == StrategyGate {
+			s.session = run.session()
+			windows[i].Gate = &GateSession{Session: s.session}
+		}
 		wg.Go(func() {
 			windows[i].StartSent = run.Clock.Now()
-			errs[i] = safely("start "+s.Endpoint, func() error { return run.start(ctx, s, engine.StartOptions{MaxSteps: bound}) })
+			errs[i] = safely("start "+s.Endpoint, func() error { return w.start(ctx, run, *s, bound) })
 			windows[i].StartAnswered = run.Clock.Now()
 		})
 	}
 	wg.Wait()
 	return windows, errors.Join(errs...)
+}
+
+// start asks one server to record, by its gate or by its own profiler.
+func (w *Window) start(ctx context.Context, run *Run, s server, bound int) error {
+	if s.session != "" {
+		return run.arm(ctx, s, w.armRequest(s.session))
+	}
+	return run.start(ctx, s, engine.StartOptions{MaxSteps: bound})
 }
 
 // choice gives the strategy that the probe chose, and the bound to ask for.
@@ -248,7 +267,12 @@ func (w *Window) stopOne(ctx context.Context, run *Run, s server, e *EndpointWin
 	ctx, cancel := run.untilAbandoned(ctx)
 	defer cancel()
 	e.StopSent = run.Clock.Now()
-	err := run.stop(ctx, s)
+	var err error
+	if s.session != "" {
+		err = w.disarmOne(ctx, run, s, e)
+	} else {
+		err = run.stop(ctx, s)
+	}
 	e.StopAnswered = run.Clock.Now()
 	e.Stopped = err == nil || answeredStop(err)
 	if err == nil {
@@ -259,6 +283,15 @@ func (w *Window) stopOne(ctx context.Context, run *Run, s server, e *EndpointWin
 		return finalServerFailure("%s died while it recorded: %w", s.Target.Name, err)
 	}
 	return run.warn("%s: %v", s.Target.Name, err)
+}
+
+// disarmOne closes a window of the gate and keeps what each worker says of it.
+func (w *Window) disarmOne(ctx context.Context, run *Run, s server, e *EndpointWindow) error {
+	status, err := run.disarm(ctx, s)
+	if status != nil {
+		e.Gate.Workers = status.Workers
+	}
+	return err
 }
 
 // untilAbandoned gives a context that outlives the given one, but not the user's third interrupt.

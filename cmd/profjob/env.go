@@ -75,6 +75,10 @@ func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec
 	if !kind.NeedsEndpoint && len(t.Endpoints) == 0 {
 		return usage("env: %s needs nothing: the run starts it as the job wants it", t.Address())
 	}
+	gated := t.Gate != nil && t.Gate.Enabled
+	if gated && t.TraceDir == "" {
+		return a.writeSetup(opts, engine.Setup{Notes: []string{gateNote(t)}})
+	}
 	if t.TraceDir == "" {
 		return usage("env: %s has no trace_dir: say where the server shall write its traces", t.Address())
 	}
@@ -89,10 +93,22 @@ func (a *app) envOf(ctx context.Context, opts envOptions, job *spec.Job, t *spec
 	if err != nil {
 		return usage("env: %s: %w", t.Address(), err)
 	}
+	if gated {
+		setup.Notes = append(setup.Notes, gateNote(t)+"; what is printed here is for the server's own profiler, which serves where the gate does not")
+	}
+	return a.writeSetup(opts, setup)
+}
+
+func (a *app) writeSetup(opts envOptions, setup engine.Setup) error {
 	if err := setupfmt.Write(a.stdout, setupfmt.Format(opts.format), setup); err != nil {
 		return failed(steps.ExitFailed, err)
 	}
 	return nil
+}
+
+// gateNote says where what the gate needs is printed.
+func gateNote(t *spec.Target) string {
+	return t.Address() + " is profiled through the gate: `profjob gate install DIR` writes it, `profjob gate env DIR` prints what to set"
 }
 
 // launchRequest asks for what a run that launches the server asks for, but for the

@@ -125,7 +125,7 @@ func (a *app) sayDiagnostics(d *spec.Diagnostics) error {
 func catalog() spec.Catalog {
 	c := spec.Catalog{}
 	for _, k := range kinds.All() {
-		c[k.Name] = spec.TargetSchema{Doc: k.Doc, NeedsEndpoint: k.NeedsEndpoint, Launchable: k.Launchable, Attributes: attributes(k)}
+		c[k.Name] = spec.TargetSchema{Doc: k.Doc, NeedsEndpoint: k.NeedsEndpoint, Launchable: k.Launchable, Gate: k.Gate, Attributes: attributes(k)}
 	}
 	return c
 }

@@ -90,13 +90,30 @@ func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.K
 		c.Error = err.Error()
 		return c
 	}
-	choice, err := probe.Judge(probe.Target(t.Name), absolute(job, t.TraceDir), info)
+	target := probe.Target(t.Name)
+	told, err := askGate(ctx, job, target, endpoint)
 	if err != nil {
 		c.Error = err.Error()
 		return c
 	}
-	c.Strategy, c.Why = choice.Strategy, choice.Why
+	choice, err := probe.Judge(target, absolute(job, t.TraceDir), info, told)
+	if err != nil {
+		c.Error = err.Error()
+		return c
+	}
+	c.Strategy, c.Why, c.Evidence = choice.Strategy, choice.Why, steps.EvidenceOf(choice, info)
+	if target.Gate != nil && told == nil {
+		c.Why = "the server has no gate; " + c.Why
+	}
 	return c
+}
+
+// askGate asks the gate of a server that runs already.
+func askGate(ctx context.Context, job *spec.Job, t steps.Target, endpoint string) (*steps.GateInfo, error) {
+	if t.Gate == nil || t.Gate.Secret == nil {
+		return nil, nil
+	}
+	return steps.AskGate(ctx, t, endpoint, secretOf(job, *t.Gate.Secret))
 }
 
 // probeEndpoint asks one endpoint what it is.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
+	"profjob/internal/gate"
 	"profjob/spec"
 	"profjob/steps"
 )
@@ -55,8 +58,15 @@ type probed struct {
 	Target   string       `json:"target,omitempty"`
 	Endpoint string       `json:"endpoint"`
 	Info     *engine.Info `json:"info"`
+	Gate     *probedGate  `json:"gate,omitempty"` // nil: the server has none
 	Serves   []string     `json:"strategies"`
 	Error    string       `json:"error,omitempty"`
+}
+
+// probedGate is what a server's gate tells: of itself, or why it does not.
+type probedGate struct {
+	*steps.GateInfo
+	Error string `json:"error,omitempty"`
 }
 
 func (a *app) runProbe(ctx context.Context, opts probeOptions, args []string) error {
@@ -68,7 +78,7 @@ func (a *app) runProbe(ctx context.Context, opts probeOptions, args []string) er
 		return failed(steps.ExitFailed, err)
 	}
 	for _, p := range all {
-		if p.Error != "" || p.Info.Profiling == engine.ProfilingNotConfigured {
+		if p.Error != "" || len(p.Serves) == 0 {
 			return said(steps.ExitServer)
 		}
 	}
@@ -138,10 +148,32 @@ func probeOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Ki
 		return p
 	}
 	p.Info = &info
-	if info.Profiling != engine.ProfilingNotConfigured {
-		p.Serves = steps.Serving(info)
+	var told *steps.GateInfo
+	if kind.Gate {
+		told, p.Gate = probeGate(ctx, job, t, endpoint)
 	}
+	p.Serves = append(p.Serves, steps.Serving(info, told)...)
 	return p
+}
+
+// probeGate asks a server's gate, with the job file's secret, or else that of this
+// environment. Without either, only that there is a gate can be told.
+func probeGate(ctx context.Context, job *spec.Job, t *spec.Target, endpoint string) (*steps.GateInfo, *probedGate) {
+	secret := os.Getenv(gate.SecretEnv)
+	if t.Gate != nil {
+		secret = secretOf(job, t.Gate.Secret)
+	}
+	told, err := steps.AskGate(ctx, steps.Target{Name: t.Name, Engine: t.Engine, Endpoints: t.Endpoints, Gate: &steps.GateParams{}},
+		endpoint, cmp.Or(secret, "none"))
+	switch {
+	case err != nil && secret == "":
+		return nil, &probedGate{Error: "it is there; it says more to those who set " + gate.SecretEnv}
+	case err != nil:
+		return nil, &probedGate{Error: err.Error()}
+	case told == nil:
+		return nil, nil
+	}
+	return told, &probedGate{GateInfo: told}
 }
 
 func showProbed(w io.Writer, output string, all []probed) error {
@@ -174,6 +206,18 @@ func showProbed(w io.Writer, output string, all []probed) error {
 	return nil
 }
 
+// String tells of a gate in one line.
+func (g *probedGate) String() string {
+	if g.Error != "" {
+		return g.Error
+	}
+	text := fmt.Sprintf("%s, workers: %d", g.Version, g.Workers)
+	if g.MaxNumBatchedTokens > 0 {
+		text += fmt.Sprintf(", at most %d tokens in an engine step", g.MaxNumBatchedTokens)
+	}
+	return text
+}
+
 func probedText(p probed) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", p.Endpoint)
@@ -185,11 +229,14 @@ func probedText(p probed) string {
 	fmt.Fprintf(&b, "  engine      %s %s (dialect %s)\n", i.Engine, i.Version, i.Dialect)
 	fmt.Fprintf(&b, "  models      %s\n", strings.Join(i.Models, ", "))
 	fmt.Fprintf(&b, "  profiling   %s\n", i.Profiling)
-	if i.Profiling == engine.ProfilingNotConfigured {
+	if i.Profiling == engine.ProfilingNotConfigured && p.Gate == nil {
 		fmt.Fprintf(&b, "              %s\n", steps.WhatToSet(steps.Target{Engine: i.Engine}, "", i.Version, steps.Record{}))
 	}
 	if i.TraceDir != "" {
 		fmt.Fprintf(&b, "  trace_dir   %s\n", i.TraceDir)
+	}
+	if p.Gate != nil {
+		fmt.Fprintf(&b, "  gate        %s\n", p.Gate)
 	}
 	if len(p.Serves) > 0 {
 		fmt.Fprintf(&b, "  strategies  %s\n", strings.Join(p.Serves, ", "))

@@ -62,16 +62,23 @@ func writeCommandReference(w *bytes.Buffer, root *cobra.Command) {
 	fmt.Fprintf(w, "# Commands\n\nMade from the program's own help by `make docs`.\n\n%s\n", fenced(root.Long))
 	fmt.Fprintf(w, "\nEvery command takes:\n\n%s\n", fenced(strings.TrimRight(root.PersistentFlags().FlagUsages(), "\n")))
 	for _, c := range root.Commands() {
-		fmt.Fprintf(w, "\n## profjob %s\n\n%s.\n\n%s\n", c.Name(), c.Short, fenced("profjob "+strings.TrimPrefix(c.UseLine(), "profjob ")))
-		if c.Long != "" {
-			fmt.Fprintf(w, "\n%s\n", c.Long)
+		writeCommand(w, c, "##")
+		for _, sub := range c.Commands() {
+			writeCommand(w, sub, "###")
 		}
-		if c.Example != "" {
-			fmt.Fprintf(w, "\n%s\n", fenced(c.Example))
-		}
-		if flags := c.LocalFlags().FlagUsages(); flags != "" {
-			fmt.Fprintf(w, "\n%s\n", fenced(strings.TrimRight(flags, "\n")))
-		}
+	}
+}
+
+func writeCommand(w *bytes.Buffer, c *cobra.Command, heading string) {
+	fmt.Fprintf(w, "\n%s %s\n\n%s.\n\n%s\n", heading, c.CommandPath(), c.Short, fenced(c.UseLine()))
+	if c.Long != "" {
+		fmt.Fprintf(w, "\n%s\n", c.Long)
+	}
+	if c.Example != "" {
+		fmt.Fprintf(w, "\n%s\n", fenced(c.Example))
+	}
+	if flags := c.LocalFlags().FlagUsages(); flags != "" {
+		fmt.Fprintf(w, "\n%s\n", fenced(strings.TrimRight(flags, "\n")))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"profjob/internal/control"
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
+	"profjob/internal/gate"
 	"profjob/spec"
 	"profjob/steps"
 )
@@ -172,6 +174,51 @@ func (a *app) stopTargets(ctx context.Context, job *spec.Job, done map[string]bo
 }
 
 func (a *app) stopEndpoint(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) error {
+	gateErr := a.disarmGate(ctx, job, t, endpoint)
+	if t.Gate != nil && t.Gate.Enabled {
+		info, err := probeEndpoint(ctx, job, t, kind, endpoint)
+		if err == nil && info.Profiling == engine.ProfilingNotConfigured {
+			return gateErr // there is no other profiler
+		}
+	}
+	return errors.Join(gateErr, a.stopProfiler(ctx, job, t, kind, endpoint))
+}
+
+// disarmGate ends the session that a server's gate has, whoever armed it.
+func (a *app) disarmGate(ctx context.Context, job *spec.Job, t *spec.Target, endpoint string) error {
+	if t.Gate == nil || !t.Gate.Enabled {
+		return nil
+	}
+	client, err := gate.New(endpoint, secretOf(job, t.Gate.Secret), nil)
+	if err != nil {
+		return err
+	}
+	hello, err := client.Hello(ctx)
+	if errors.Is(err, gate.ErrAbsent) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	busy := map[string]bool{}
+	for _, w := range hello.Workers {
+		if w.Busy != "" {
+			busy[w.Busy] = true
+		}
+	}
+	for _, session := range slices.Sorted(maps.Keys(busy)) {
+		if _, err := client.Disarm(ctx, session); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "%s: the gate's session %s was disarmed\n", endpoint, session) //nolint:errcheck // it was disarmed all the same
+	}
+	if len(busy) == 0 {
+		fmt.Fprintf(a.stdout, "%s: the gate was not armed\n", endpoint) //nolint:errcheck // nothing was done
+	}
+	return nil
+}
+
+func (a *app) stopProfiler(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) error {
 	client, err := kind.New(engine.Config{Endpoint: endpoint, Bearer: secretOf(job, t.Auth.Bearer), Now: time.Now})
 	if err != nil {
 		return err

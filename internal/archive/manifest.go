@@ -86,8 +86,9 @@ type Attempt struct {
 // Window is what one rank of an engine core recorded.
 type Window struct {
 	Target   string  `json:"target"`
-	Endpoint *string `json:"endpoint"` // null where the server's files do not tell whose they are
-	Rank     *int    `json:"rank"`     // null where it can't be known
+	Endpoint *string `json:"endpoint"`       // null where the server's files do not tell whose they are
+	Rank     *int    `json:"rank"`           // null where it can't be known
+	Core     *int    `json:"core,omitempty"` // the engine core (data parallel rank), where it is known
 	Attempt  int     `json:"attempt"`
 	Strategy string  `json:"strategy"`
 	Evidence string  `json:"evidence"` // annotation, scope, structure, or none

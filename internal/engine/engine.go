@@ -152,6 +152,8 @@ type Kind struct {
 	NeedsEndpoint bool
 	// Launchable is true where a launch block makes sense.
 	Launchable bool
+	// Gate is true where its servers can load profjob's plugin.
+	Gate bool
 	// Options are the attributes of the target block that only this kind has.
 	Options []Option
 

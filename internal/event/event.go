@@ -76,9 +76,10 @@ type Undone struct {
 // Intent comes before something begins that must not be left behind.
 type Intent struct {
 	Place
-	Action   string `json:"action"` // launch, start, stop
+	Action   string `json:"action"` // launch, start, stop, arm, disarm
 	Target   string `json:"target"`
 	Endpoint string `json:"endpoint,omitempty"`
+	Session  string `json:"session,omitempty"` // of the gate that is armed or disarmed
 }
 
 // Outcome says how an Intent ended.

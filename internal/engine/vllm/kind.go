@@ -9,6 +9,7 @@ func Kind() engine.Kind {
 		Doc:           "vLLM's OpenAI API server, 0.8.5 and later.",
 		NeedsEndpoint: true,
 		Launchable:    true,
+		Gate:          true,
 		Options:       Options(),
 		New:           New,
 		Setup:         SetupLaunch,
