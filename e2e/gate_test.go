@@ -110,21 +110,31 @@ func secondCoreFails(t *testing.T, s server, c *gate.Client, breaks string) {
 // TestGate asks the gates of real servers for windows, one after the other in
 // one process each, and prints what was got.
 func TestGate(t *testing.T) {
-	var rows []string
-	defer func() { printGate(t, rows) }()
+	var rows, jobs, kills []string
+	defer func() {
+		printGate(t, rows)
+		printRuns(t, jobs)
+		printTable(t, "server\tdisarmed after kill -9\tstep before\tarmed\tafter", kills)
+	}()
 	for _, version := range []string{"0.11.0", "0.15.1", "0.32.0"} {
 		t.Run(version, func(t *testing.T) {
 			s, c := gateServer(t, version, nil)
 			hello(t, c, version, 1)
 			refused(t, s, c)
 			idle(t, s, c)
-			n := 10
+			n, more := 5, 5
 			if full() {
-				n = 50
+				n, more = 20, 50
 			}
 			for i, w := range gateWindows(n) {
 				rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 1)...)
 			}
+			jobs = append(jobs, gateJobs(t, s, gateWindows(more), 1)...)
+			gateBadInput(t, s, c)
+			if full() || version == "0.32.0" {
+				kills = append(kills, gateKilled(t, s, c))
+			}
+			s.healthy(t)
 		})
 	}
 	t.Run("0.32.0 TP 2, two API servers", func(t *testing.T) {
@@ -136,6 +146,7 @@ func TestGate(t *testing.T) {
 		for i, w := range gateWindows(4) {
 			rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 2)...)
 		}
+		jobs = append(jobs, gateJobs(t, s, gateWindows(3), 2)...)
 	})
 	t.Run("0.32.0 DP 2", func(t *testing.T) {
 		if !full() {
@@ -147,13 +158,23 @@ func TestGate(t *testing.T) {
 		for i, w := range gateWindows(4) {
 			rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 2)...)
 		}
+		jobs = append(jobs, gateJobs(t, s, gateWindows(3), 2)...)
 		secondCoreFails(t, s, c, breaks)
 	})
 }
 
 func printGate(t *testing.T, rows []string) {
+	t.Helper()
+	printTable(t, "server\tasked\trecord\tcore\trank\tsteps\tfirst\twaited\tstop ms\twrite ms\tbytes\texact", rows)
+}
+
+func printTable(t *testing.T, head string, rows []string) {
+	t.Helper()
+	if len(rows) == 0 {
+		return
+	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nserver\tasked\trecord\tcore\trank\tsteps\tfirst\twaited\tstop ms\twrite ms\tbytes\texact")
+	fmt.Fprintln(w, "\n"+head)
 	for _, row := range rows {
 		fmt.Fprintln(w, row)
 	}

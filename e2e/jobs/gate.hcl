@@ -58,10 +58,20 @@ load "bursty" {
   }
 }
 
+# Requests of one token: every engine step is a prefill.
+load "prompts" {
+  concurrency = 2
+  input_tokens = {
+    min = 64
+    max = 96
+  }
+  output_tokens = 1
+}
+
 job "tokens" {
   for_each = { for name, w in var.windows : name => w if w.kind == "tokens" }
   targets  = [target.vllm.server]
-  load     = load.bursty
+  load     = each.value.phase == "prefill" ? load.prompts : load.bursty
 
   window {
     tokens {
