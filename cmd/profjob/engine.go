@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"profjob/internal/embedded"
+	"profjob/internal/gate"
 	"profjob/steps"
 )
 
@@ -38,6 +39,9 @@ func (a *app) engineCommand() *cobra.Command {
 batching and chunked prefill, and speaks the OpenAI API, vLLM's metrics and vLLM's
 profiling routes, in the dialect of the version asked for. Without --trace-dir it
 is a server whose profiler is not configured.
+
+With PROFJOB_GATE_SECRET in its environment it has profjob's gate, too, whose files
+go to PROFJOB_GATE_ROOT, as a vLLM with the plugin has.
 
 It ends at SIGINT or SIGTERM. Like vLLM, it loses a recording that is not stopped
 before that.
@@ -127,6 +131,7 @@ func (o *engineOptions) setFault() error {
 func (a *app) runEngine(ctx context.Context, opts engineOptions) error {
 	opts.Dialect = embedded.Dialect(opts.dialect)
 	opts.Logger = a.log.Named("engine")
+	opts.GateSecret, opts.GateRoot = os.Getenv(gate.SecretEnv), os.Getenv(gate.RootEnv)
 	if err := opts.setFault(); err != nil {
 		return err
 	}

@@ -69,6 +69,14 @@ type Config struct {
 	// DevMode adds /server_info (vLLM: VLLM_SERVER_DEV_MODE=1).
 	DevMode bool
 
+	// GateSecret adds the routes of profjob's gate, as PROFJOB_GATE_SECRET in the
+	// environment of a vLLM with the plugin does. They need no TraceDir. Empty
+	// means that there is no gate.
+	GateSecret string
+	// GateRoot is where the gate's files go (PROFJOB_GATE_ROOT): an absolute path,
+	// or empty for a folder of its own under /tmp.
+	GateRoot string
+
 	// Faults are misbehaviours to show.
 	Faults Faults
 	// Logger gets a line for what vLLM logs; nil means nobody.
@@ -139,6 +147,17 @@ func (d Dialect) Version() string {
 		return "0.32.0"
 	}
 	return ""
+}
+
+// torch is the release of torch whose traces are imitated.
+func (d Dialect) torch() string {
+	switch d {
+	case V011:
+		return "2.8.0+cpu"
+	case V015:
+		return "2.10.0+cpu"
+	}
+	return "2.13.0+cpu"
 }
 
 // annotated says whether the release puts a span around each pass.

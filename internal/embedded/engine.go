@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"profjob/internal/embedded/gate"
+	"profjob/internal/embedded/kineto"
 	"profjob/internal/embedded/model"
 )
 
@@ -23,6 +25,7 @@ type engine struct {
 	model     *model.Model
 	scheduler scheduler
 	profiler  *profiler
+	gate      *gate.Gate // nil unless configured
 	metrics   *metrics
 
 	mu    sync.Mutex
@@ -39,7 +42,7 @@ func newEngine(c Config, p process, m *metrics) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &engine{
+	e := &engine{
 		config: c,
 		model:  transformer,
 		scheduler: scheduler{
@@ -49,7 +52,12 @@ func newEngine(c Config, p process, m *metrics) (*engine, error) {
 		metrics:  m,
 		wake:     make(chan struct{}, 1),
 		ended:    make(chan struct{}),
-	}, nil
+	}
+	if c.GateSecret != "" {
+		e.gate = newGate(c, p, e.profiler)
+		e.profiler.othersRecord = func() bool { return e.gate.Recorder() != nil }
+	}
+	return e, nil
 }
 
 // submit queues requests. Their events tell the rest.
@@ -123,10 +131,7 @@ func (e *engine) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		e.receive()
 		if !e.scheduler.ready() {
-			select {
-			case <-e.wake:
-			case <-ctx.Done():
-			}
+			e.idle(ctx)
 			continue
 		}
 		if err := e.pass(ctx); err != nil {
@@ -140,7 +145,22 @@ func (e *engine) run(ctx context.Context) error {
 	return nil
 }
 
-// receive does what was sent since the last pass.
+// idle waits until there may be something to do.
+func (e *engine) idle(ctx context.Context) {
+	var due <-chan time.Time
+	if d, ok := e.gate.Due(); ok {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-e.wake:
+	case <-due:
+	case <-ctx.Done():
+	}
+}
+
+// receive does what was sent since the last pass, and ends what is due.
 func (e *engine) receive() {
 	e.mu.Lock()
 	inbox := e.inbox
@@ -149,6 +169,7 @@ func (e *engine) receive() {
 	for _, f := range inbox {
 		f()
 	}
+	e.gate.Check()
 	e.measure()
 }
 
@@ -168,6 +189,7 @@ func (e *engine) close() {
 		}
 	}
 	e.model.Close()
+	e.gate.Close()
 	close(e.ended)
 }
 
@@ -179,26 +201,48 @@ func (e *engine) pass(ctx context.Context) error {
 	if err := e.die(); err != nil {
 		return err
 	}
-	rec := e.profiler.tick()
-	defer rec.Leave(rec.Enter())
-
-	logits, err := e.execute(ctx, batch, began)
-	if err != nil || len(batch) == 0 {
-		e.measure()
+	tokens, err := e.compute(ctx, batch, began)
+	if err != nil {
 		return err
 	}
-	e.deliver(batch, e.model.Argmax(logits, rec))
+	e.gate.Sampled()
+	e.deliver(batch, tokens)
 	e.measure()
 	return nil
 }
 
+// compute runs the model and samples.
+func (e *engine) compute(ctx context.Context, batch []work, began time.Time) ([]int32, error) {
+	rec, annotation := e.recorded(passOf(batch))
+	defer rec.Leave(rec.Enter())
+	logits, err := e.execute(ctx, batch, began, rec, annotation)
+	if err != nil || len(batch) == 0 {
+		return nil, err
+	}
+	return e.model.Argmax(logits, rec), nil
+}
+
+// recorded tells both profilers of a pass as it begins, and gives the one that
+// records it, if any, with the annotation that the pass gets. The gate hears of
+// it first: it wraps what the server's own is part of.
+func (e *engine) recorded(p gate.Pass) (rec *kineto.Recorder, annotation string) {
+	e.gate.Before(p)
+	rec = e.profiler.tick()
+	if rec != nil && e.config.Dialect.annotated() {
+		annotation = p.Annotation()
+	}
+	if r := e.gate.Recorder(); r != nil {
+		return r, p.Annotation()
+	}
+	return rec, annotation
+}
+
 // execute runs the model inside the pass's annotation. An idle pass has the
 // annotation and nothing in it.
-func (e *engine) execute(ctx context.Context, batch []work, began time.Time) (model.Logits, error) {
-	rec := e.profiler.recorder
+func (e *engine) execute(ctx context.Context, batch []work, began time.Time, rec *kineto.Recorder, annotation string) (model.Logits, error) {
 	defer rec.Leave(rec.Enter())
-	if rec != nil && e.config.Dialect.annotated() {
-		defer rec.End(rec.Annotate(annotation(batch)))
+	if annotation != "" {
+		defer rec.End(rec.Annotate(annotation))
 	}
 	if len(batch) == 0 {
 		return model.Logits{}, nil
@@ -226,6 +270,9 @@ func (e *engine) die() error {
 
 // deliver sends the sampled tokens and ends the requests that are complete.
 func (e *engine) deliver(batch []work, tokens []int32) {
+	if len(batch) == 0 {
+		return
+	}
 	now := time.Now()
 	e.metrics.pass(batch, now)
 	for _, w := range batch {

@@ -62,10 +62,7 @@ func (s *Server) start(own session) (*apiError, error) {
 			return refused, nil
 		}
 	}
-	if err := s.engine.call(func() error {
-		s.engine.profiler.start(own)
-		return nil
-	}); err != nil {
+	if err := s.engine.call(func() error { return s.engine.profiler.start(own) }); err != nil {
 		return nil, err
 	}
 	s.session = true

@@ -8,10 +8,14 @@ import (
 	"profjob/internal/embedded/kineto"
 )
 
-// errNotRecording is torch's RuntimeError on a stop without a start.
+// Torch's RuntimeErrors: on a stop without a start, and on a start beside another
+// profiler's.
 //
-//lint:ignore ST1005 clients see it as torch writes it
-var errNotRecording = errors.New("Can't disable Kineto profiler when it's not running")
+//lint:ignore ST1005 clients see them as torch writes them
+var (
+	errNotRecording = errors.New("Can't disable Kineto profiler when it's not running")
+	errOthersRecord = errors.New("Profiler is already enabled on this thread")
+)
 
 // profiler is the worker's side of profiling, with each release's rules of when
 // it records. It belongs to the engine's goroutine.
@@ -26,6 +30,9 @@ type profiler struct {
 	config  Config
 	files   *traceFiles
 	pause   func(time.Duration) // freezes the engine
+	// othersRecord tells whether another profiler records: torch has but one at
+	// a time.
+	othersRecord func() bool
 
 	active     bool
 	delay, max int
@@ -43,13 +50,20 @@ type session struct {
 }
 
 func newProfiler(c Config, p process) *profiler {
-	return &profiler{dialect: c.Dialect, config: c, files: newTraceFiles(c, p), pause: func(time.Duration) {}}
+	return &profiler{
+		dialect: c.Dialect, config: c, files: newTraceFiles(c, p),
+		pause: func(time.Duration) {}, othersRecord: func() bool { return false },
+	}
 }
 
-// start is /start_profile. A profiler that is active ignores it.
-func (p *profiler) start(s session) {
+// start is /start_profile. A profiler that is active ignores it. Where another
+// one records, 0.11 fails; newer releases log that, and count as active.
+func (p *profiler) start(s session) error {
 	if p.active {
-		return
+		return nil
+	}
+	if p.dialect == V011 && p.othersRecord() {
+		return errOthersRecord
 	}
 	p.active = true
 	p.prefix, p.delay, p.max = "", p.config.DelayIterations, p.config.MaxIterations
@@ -65,9 +79,14 @@ func (p *profiler) start(s session) {
 	if p.delay == 0 {
 		p.record()
 	}
+	return nil
 }
 
 func (p *profiler) record() {
+	if p.othersRecord() {
+		p.config.Logger.Warn("failed to start profiler", "error", errOthersRecord)
+		return
+	}
 	p.recorder = kineto.NewRecorder(p.config.Record)
 }
 

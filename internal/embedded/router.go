@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"profjob/internal/embedded/gate"
 )
 
 // route is one operation of the API; /openapi.json is made from the same table.
@@ -38,6 +40,11 @@ func (s *Server) table() []route {
 			}
 		}
 		table = append(table, start, route{method: "POST", path: "/stop_profile", handle: s.stopProfile})
+	}
+	if s.engine.gate != nil {
+		for _, r := range gate.NewFront(s.engine.gate, s.config.GateSecret, s.engine.call).Routes() {
+			table = append(table, route{method: r.Method, path: r.Path, handle: r.Handle, hidden: true})
+		}
 	}
 	if s.config.DevMode {
 		table = append(table, route{method: "GET", path: "/server_info", handle: s.serverInfo})

@@ -1,10 +1,10 @@
 package embedded
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
+	"profjob/internal/embedded/gate"
 	"profjob/internal/embedded/model"
 )
 
@@ -39,6 +39,7 @@ type work struct {
 	*request
 	tokens []int32
 	sample bool
+	fresh  bool // the request was never scheduled before
 }
 
 // prefilling says that the pass reads the prompt: vLLM counts a request as
@@ -85,6 +86,7 @@ func (s *scheduler) next() []work {
 		s.running = append(s.running, r)
 		r.blocks = blocks
 		s.freeBlocks -= blocks
+		w.fresh = true
 		batch = append(batch, w)
 		budget -= len(w.tokens)
 	}
@@ -121,17 +123,20 @@ func (s *scheduler) remove(r *request) bool {
 	return false
 }
 
-// annotation names a pass as vLLM 0.14 and later do: requests and tokens that
-// read prompts, requests and tokens that generate.
-func annotation(batch []work) string {
-	var requests, tokens [2]int
+// passOf says what a batch is made of.
+func passOf(batch []work) gate.Pass {
+	var p gate.Pass
 	for _, w := range batch {
-		kind := 1
-		if w.prefilling() {
-			kind = 0
+		if w.fresh {
+			p.New++
 		}
-		requests[kind]++
-		tokens[kind] += len(w.tokens)
+		if w.prefilling() {
+			p.ContextRequests++
+			p.ContextTokens += len(w.tokens)
+		} else {
+			p.GenerationRequests++
+			p.GenerationTokens += len(w.tokens)
+		}
 	}
-	return fmt.Sprintf("execute_context_%d(%d)_generation_%d(%d)", requests[0], tokens[0], requests[1], tokens[1])
+	return p
 }

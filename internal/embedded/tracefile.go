@@ -50,12 +50,8 @@ func prefixed(prefix, stem string) string {
 // writeWorker writes the worker's trace and, from 0.12 on, its table of
 // operators, which every recording overwrites.
 func (f *traceFiles) writeWorker(t *kineto.Trace, prefix string) error {
-	title := "VLLM::EngineCore"
-	if f.config.Dialect == V032 {
-		title = "VLLM::Worker"
-	}
 	stem := f.worker(prefix)
-	if err := f.writeTrace(t, stem, title); err != nil {
+	if err := f.writeTrace(t, stem, f.title()); err != nil {
 		return err
 	}
 	switch f.config.Dialect {
@@ -65,6 +61,23 @@ func (f *traceFiles) writeWorker(t *kineto.Trace, prefix string) error {
 		return f.writeTable(t, stem+".profiler_out.txt", kineto.TableOptions{ByShape: true, BySelfTime: true, Limit: 50})
 	}
 	return nil
+}
+
+// title is that of the worker's process.
+func (f *traceFiles) title() string {
+	if f.config.Dialect == V032 {
+		return "VLLM::Worker"
+	}
+	return "VLLM::EngineCore"
+}
+
+// meta is what torch itself says of the process in a trace.
+func (f *traceFiles) meta(title string) kineto.Meta {
+	m := kineto.Meta{PID: f.process.pid, Process: title}
+	if f.config.Dialect == V032 {
+		m.Layout, m.Host = kineto.Spread, f.process.host
+	}
+	return m
 }
 
 func (f *traceFiles) writeFrontend(t *kineto.Trace, prefix string) error {
@@ -83,9 +96,10 @@ func (f *traceFiles) writeTrace(t *kineto.Trace, stem, title string) error {
 		return fmt.Errorf("write trace: %w", err)
 	}
 	path := filepath.Join(f.config.TraceDir, fmt.Sprintf("%s.%d.pt.trace.json", stem, time.Now().UnixNano()))
-	meta := kineto.Meta{PID: f.process.pid, Process: title, Name: path}
-	if f.config.Dialect == V032 {
-		meta.Layout, meta.Version, meta.Host = kineto.Spread, f.config.Dialect.Version(), f.process.host
+	meta := f.meta(title)
+	meta.Name = path
+	if f.config.Dialect == V032 { // vLLM's own addition
+		meta.Version = f.config.Dialect.Version()
 	}
 	if f.config.NoGzip {
 		return writeFile(path, func(w io.Writer) error { return t.WriteJSON(w, meta) })

@@ -68,7 +68,7 @@ func TestWriteJSON(t *testing.T) {
 	}{
 		{"compact.json", Options{Shapes: true}, Meta{Layout: Compact, PID: 5430, Process: "VLLM::EngineCore", Name: "/tmp/a.json"}},
 		{"spread.json", Options{Shapes: true, Memory: true, Stack: true, FLOPs: true}, Meta{
-			Layout: Spread, Version: "0.32.0", Host: "vm", PID: 8706, Process: "VLLM::Worker", Name: "/tmp/b.json"}},
+			Layout: Spread, Version: "0.32.0", Host: "vm", PID: 8706, Process: "VLLM::Worker", Name: "/tmp/b.json", Keys: []Key{{"profjob_session", `a "b"`}, {"profjob_rank", 0}}}},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			trace := fixed(tc.opts)
@@ -151,7 +151,11 @@ func TestRecorderNestsAndCounts(t *testing.T) {
 	r.End(outer)
 	r.End(outer) // already ended: nothing
 	r.End(span)
+	size := r.Size()
 	last := r.Begin("open at the end")
+	if r.Size() <= size {
+		t.Errorf("with one operator more it holds %d bytes, %d before", r.Size(), size)
+	}
 	_ = last
 	trace := r.Finish()
 	var names []string

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 // Options are what a trace holds beside names and times. They are fixed for a
@@ -227,6 +228,15 @@ func frameName(f runtime.Frame) string {
 	}
 	pkg, name := function[:slash+1+dot], function[slash+1+dot+1:]
 	return pkg + "/" + path.Base(f.File) + "(" + strconv.Itoa(f.Line) + "): " + name
+}
+
+// Size is about the memory that the recording holds, in bytes.
+func (r *Recorder) Size() int64 {
+	if r == nil {
+		return 0
+	}
+	return int64(len(r.ops))*int64(unsafe.Sizeof(operator{})) + int64(len(r.args))*int64(unsafe.Sizeof(Arg{})) +
+		int64(len(r.frames))*int64(unsafe.Sizeof(frame{})) + int64(len(r.memory))*int64(unsafe.Sizeof(allocation{}))
 }
 
 // Finish ends the recording and gives what it holds. The Recorder must not be

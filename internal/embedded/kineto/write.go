@@ -37,6 +37,15 @@ type Meta struct {
 	Process string
 	// Name is the file name that the trace calls its own.
 	Name string
+	// Keys are top-level keys that whoever recorded added, as torch's
+	// add_metadata_json takes them.
+	Keys []Key
+}
+
+// Key is a top-level key of a trace. Its value is anything that has a JSON form.
+type Key struct {
+	Name  string
+	Value any
 }
 
 // quarter is the length in seconds to which libkineto rounds the time that a
@@ -120,6 +129,13 @@ func (w *writer) header(o Options, id string, base int64) {
 		key(`"with_flops": 1`)
 	}
 	key(`"trace_id": "` + id + `"`)
+	for _, k := range w.meta.Keys {
+		value, err := json.Marshal(k.Value)
+		if err != nil {
+			value = []byte("null")
+		}
+		key(quote(k.Name) + ": " + string(value))
+	}
 	if v := w.meta.Version; v != "" {
 		key(`"vllm_version": ` + quote(v))
 		tuple, _ := json.Marshal(strings.Split(v, "."))
