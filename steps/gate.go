@@ -53,10 +53,10 @@ func AskGate(ctx context.Context, t Target, endpoint, secret string) (*GateInfo,
 	hello, err := c.Hello(ctx)
 	switch {
 	case errors.Is(err, gate.ErrAbsent) && t.Launched():
-		return nil, fmt.Errorf("%w: its command must pass PYTHONPATH, VLLM_PLUGINS and the variables PROFJOB_GATE_… on to vLLM, "+
-			"or set enabled = false in the target's gate block to do without", err)
+		return nil, fmt.Errorf("%w though it was launched with one: its command must pass PYTHONPATH, VLLM_PLUGINS and the variables PROFJOB_GATE_… "+
+			"on to vLLM, or set enabled = false in the target's gate block to do without", gate.ErrAbsent)
 	case errors.Is(err, gate.ErrAbsent) && t.Gate.Only:
-		return nil, fmt.Errorf("%w, through which its files were to come: %s", err, howToInstall)
+		return nil, fmt.Errorf("%s: %w, through which its files were to come: %s", endpoint, gate.ErrAbsent, howToInstall)
 	case errors.Is(err, gate.ErrAbsent):
 		return nil, nil
 	case errors.Is(err, gate.ErrProtocol):

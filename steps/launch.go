@@ -191,33 +191,12 @@ func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (*launching, e
 	command, whole := l.command(run, t), inherited(ownEnvironment(), env)
 	s.spec = LaunchSpec{Target: t.Name, Command: command, Dir: run.JobDir, Log: run.Dir.Join(s.Log)}
 	if t.Gate != nil {
-		loaded, err := run.installGate(t, whole)
-		if err != nil {
-			return nil, finalServerFailure("%w", err)
-		}
-		s.Notes = []string{"launched with the gate, and without a profiler of its own"}
-		maps.Copy(whole, loaded)
-		s.spec.Env = sortedEnv(whole)
-		return s, nil
+		return s, s.withGate(run, whole)
 	}
 	if s.TraceDir, err = l.traceDir(run, t); err != nil {
 		return nil, err
 	}
-	if s.Version == "" && t.kind().Version != nil {
-		if s.Version, err = t.kind().Version(ctx, command, whole, run.JobDir); err != nil {
-			return nil, finalServerFailure("%w", err)
-		}
-	}
-	// What is inherited counts as set: an outer VLLM_TORCH_PROFILER_DIR must not pass unseen.
-	setup, err := t.kind().Setup(engine.SetupRequest{Version: s.Version, TraceDir: s.TraceDir, Record: l.Record,
-		Options: t.Options, Command: command, Env: whole})
-	if err != nil {
-		return nil, finalServerFailure("%w", err)
-	}
-	s.Args, s.Notes = setup.Args, setup.Notes
-	s.Env = sortedEnv(setup.Env)
-	s.spec.Command, s.spec.Env = append(command, setup.Args...), environment(s.Env, env)
-	return s, nil
+	return s, s.withProfiler(ctx, l.Record, whole, env)
 }
 
 func (l *Launch) command(run *Run, t Target) []string {
@@ -266,30 +245,6 @@ func (l *Launch) traceDir(run *Run, t Target) (string, error) {
 		return "", finalIncomplete("trace_dir: %w", err)
 	}
 	return dir, nil
-}
-
-// inherited gives the environment that a server gets without anything for its profiler.
-func inherited(own []string, user map[string]string) map[string]string {
-	all := make(map[string]string, len(own)+len(user))
-	for _, assignment := range own {
-		name, value, _ := strings.Cut(assignment, "=")
-		all[name] = value
-	}
-	maps.Copy(all, user)
-	return all
-}
-
-// environment puts the profiler's variables and then the job file's over profjob's own.
-func environment(setup []string, user map[string]string) []string {
-	return slices.Concat(ownEnvironment(), setup, sortedEnv(user))
-}
-
-// ownEnvironment is what a server inherits: all but the values of job files'
-// variables, which may be secrets that are none of the server's business.
-func ownEnvironment() []string {
-	return slices.DeleteFunc(os.Environ(), func(assignment string) bool {
-		return strings.HasPrefix(assignment, "PROFJOB_VAR_")
-	})
 }
 
 func addressFile(run *Run, t Target) string {

@@ -178,6 +178,10 @@ type Option struct {
 
 // SetupRequest is what a server shall be able to do once it is launched.
 type SetupRequest struct {
+	// NoProfiler: the server shall have no profiler of its own, since the gate
+	// records. TraceDir, Record and Version are not looked at.
+	NoProfiler bool
+
 	Version  string // of the server, e.g. "0.15.1"
 	TraceDir string // absolute
 	Record   Record

@@ -57,6 +57,7 @@ func Kind() engine.Kind {
 		Name:       name,
 		Doc:        "profjob's own small engine, for trying things out without a GPU.",
 		Launchable: true,
+		Gate:       true,
 		Options: []engine.Option{
 			{Name: optionDialect, Type: cty.String, Default: cty.StringVal(DefaultDialect), OneOf: Dialects(), Doc: "Version of vLLM that it imitates."},
 			{Name: optionMaxSeqs, Type: cty.Number, Doc: "Most requests in one engine step."},
@@ -81,7 +82,7 @@ func setup(r engine.SetupRequest) (engine.Setup, error) {
 }
 
 func flags(r engine.SetupRequest) (engine.Setup, error) {
-	if !path.IsAbs(r.TraceDir) {
+	if !r.NoProfiler && !path.IsAbs(r.TraceDir) {
 		return engine.Setup{}, fmt.Errorf("trace_dir %q is not an absolute path", r.TraceDir)
 	}
 	dialect, err := text(r.Options, optionDialect)
@@ -98,15 +99,7 @@ func flags(r engine.SetupRequest) (engine.Setup, error) {
 	if slices.Contains(r.Record.Activities, "device") && !slices.Contains(r.Record.Activities, "cpu") {
 		return engine.Setup{}, errors.New("record.activities: there is no device, only \"cpu\"")
 	}
-	s := engine.Setup{Dialect: dialects[i].profiling, Args: []string{"--trace-dir", r.TraceDir, "--dialect", dialect}}
-	for _, o := range []struct {
-		on   bool
-		flag string
-	}{{r.Record.Shapes, "--shapes"}, {r.Record.Memory, "--memory"}, {r.Record.Stack, "--stack"}, {r.Record.FLOPs, "--flops"}} {
-		if o.on {
-			s.Args = append(s.Args, o.flag)
-		}
-	}
+	s := engine.Setup{Dialect: dialects[i].profiling, Args: append(profilerFlags(r), "--dialect", dialect)}
 	for _, name := range []string{optionMaxSeqs, optionMaxTokens, optionSeed, optionDelay, optionMax} {
 		n, err := vllm.Count(r.Options, name)
 		if err != nil {
@@ -128,6 +121,23 @@ func flags(r engine.SetupRequest) (engine.Setup, error) {
 	}
 	s.Args = append(s.Args, flag(optionStepFloor), floor)
 	return s, nil
+}
+
+// profilerFlags configure the engine's own profiler.
+func profilerFlags(r engine.SetupRequest) []string {
+	if r.NoProfiler {
+		return nil
+	}
+	flags := []string{"--trace-dir", r.TraceDir}
+	for _, o := range []struct {
+		on   bool
+		flag string
+	}{{r.Record.Shapes, "--shapes"}, {r.Record.Memory, "--memory"}, {r.Record.Stack, "--stack"}, {r.Record.FLOPs, "--flops"}} {
+		if o.on {
+			flags = append(flags, o.flag)
+		}
+	}
+	return flags
 }
 
 // flag is the flag of an attribute: max_num_seqs is --max-num-seqs.

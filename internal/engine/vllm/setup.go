@@ -20,6 +20,9 @@ import (
 // asked for, and where the version cannot give what is asked for, the error
 // names both.
 func SetupLaunch(r engine.SetupRequest) (engine.Setup, error) {
+	if r.NoProfiler {
+		return engine.Setup{}, nil
+	}
 	if r.Version == "" {
 		return engine.Setup{}, errors.New("set up the launch: the version of vLLM is not known: set version = \"…\" in the target")
 	}
