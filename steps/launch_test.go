@@ -271,7 +271,7 @@ func TestLaunchEmbedded(t *testing.T) {
 		if !slices.Equal(s.Endpoints, []string{"http://127.0.0.1:4711"}) || s.TraceDir != h.Dir.Join("scratch", "own", "traces") {
 			t.Errorf("got %+v", s)
 		}
-		if got := strings.Join(h.guard.specs[0].Command, " "); !strings.HasPrefix(got, "/bin/profjob engine --listen 127.0.0.1:0 --end-with-stdin") || !strings.Contains(got, "--shapes --dialect vllm-0.15") {
+		if got := strings.Join(h.guard.specs[0].Command, " "); !strings.HasPrefix(got, "/bin/profjob engine --listen 127.0.0.1:0 --end-with-stdin") || !strings.Contains(got, "--dialect vllm-0.15") {
 			t.Error(got)
 		}
 		if !slices.Equal(h.endpoints(target), s.Endpoints) || h.traceDir(target) != s.TraceDir {

@@ -99,7 +99,7 @@ func flags(r engine.SetupRequest) (engine.Setup, error) {
 	if slices.Contains(r.Record.Activities, "device") && !slices.Contains(r.Record.Activities, "cpu") {
 		return engine.Setup{}, errors.New("record.activities: there is no device, only \"cpu\"")
 	}
-	s := engine.Setup{Dialect: dialects[i].profiling, Args: append(profilerFlags(r), "--dialect", dialect)}
+	s := engine.Setup{Dialect: dialects[i].profiling, Args: append([]string{"--dialect", dialect}, profilerFlags(r)...)}
 	for _, name := range []string{optionMaxSeqs, optionMaxTokens, optionSeed, optionDelay, optionMax} {
 		n, err := vllm.Count(r.Options, name)
 		if err != nil {

@@ -253,3 +253,11 @@ func FuzzReadUserConfig(f *testing.F) {
 		_, _ = SetupLaunch(engine.SetupRequest{Version: "0.32.0", TraceDir: "/t", Command: []string{a, b}})
 	})
 }
+
+// TestSetupLaunchWithoutProfiler: where the gate records, nothing is added, whatever the version.
+func TestSetupLaunchWithoutProfiler(t *testing.T) {
+	got, err := SetupLaunch(engine.SetupRequest{NoProfiler: true, Record: engine.Record{Stack: true}, Command: []string{"vllm", "serve"}})
+	if err != nil || len(got.Env)+len(got.Args) > 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
