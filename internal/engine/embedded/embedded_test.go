@@ -16,7 +16,7 @@ func TestSetup(t *testing.T) {
 		dialect string
 		err     bool
 	}{
-		{"least", engine.SetupRequest{TraceDir: "/t"}, "--trace-dir /t --dialect vllm-0.32", "per-request", false},
+		{"least", engine.SetupRequest{TraceDir: "/t"}, "--dialect vllm-0.32 --trace-dir /t", "per-request", false},
 		{"all", engine.SetupRequest{
 			TraceDir: "/t",
 			Record:   engine.Record{Shapes: true, Memory: true, Stack: true, FLOPs: true},
