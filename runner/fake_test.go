@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 
 	"profjob/internal/archive"
 	"profjob/internal/event"
+	"profjob/internal/guard"
+	"profjob/internal/guard/guardtest"
 	"profjob/internal/hostfs"
 	"profjob/internal/hostfs/local"
 	"profjob/internal/wire"
@@ -111,7 +114,7 @@ func (p *Plan) sealed() *Plan {
 // options are those of a run in a folder of the test's.
 func options(t testing.TB, change ...func(*Options)) Options {
 	t.Helper()
-	o := Options{JobDir: t.TempDir(), Archive: t.TempDir(), Host: "host", Version: "v", Interrupts: &steps.Interrupts{},
+	o := Options{JobDir: t.TempDir(), Archive: t.TempDir(), Host: "host", Version: "v", Interrupts: &steps.Interrupts{}, Guard: localGuard(t),
 		Clock: steps.SystemClock{}, Files: func(dir string) hostfs.FS { return local.New(dir) }}
 	for _, c := range change {
 		c(&o)
@@ -206,4 +209,12 @@ func only(entries []entry, kinds ...string) []entry {
 		}
 	}
 	return all
+}
+
+// localGuard gives each run a guard within the test, and locks of its own.
+func localGuard(t testing.TB) func(*archive.Dir) (*guard.Client, error) {
+	locks := t.TempDir()
+	return func(*archive.Dir) (*guard.Client, error) {
+		return guardtest.InProcess(guard.Options{LockDir: locks, Log: io.Discard}), nil
+	}
 }

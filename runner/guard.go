@@ -2,23 +2,118 @@ package runner
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
 
+	"profjob/internal/archive"
+	"profjob/internal/event"
+	"profjob/internal/guard"
 	"profjob/internal/proc"
+	"profjob/internal/wire"
 	"profjob/steps"
 )
 
-// localGuard begins things within the runner's own process. It is the place
-// where a guard process takes over: that one acknowledges each intent, becomes
-// the parent of the launched servers, and outlives the runner. Until then a
-// runner that is killed outright leaves its servers' profilers to the bounds
-// that the servers have, and its launched servers to the end of their standard
-// input.
-type localGuard struct{}
+// runGuard is the guard of a run: what plan steps begin, they begin through it.
+type runGuard struct{ client *guard.Client }
 
-// Intend has nobody to tell: the journal has the intent already.
-func (localGuard) Intend(context.Context, steps.Intent) error { return nil }
+// Intend tells the guard of a start or an arming; of a launch it hears by Launch.
+func (g runGuard) Intend(ctx context.Context, what steps.Intent) error {
+	if what.Action == "launch" {
+		return nil
+	}
+	if err := g.client.Hold(ctx, holdOf(what)); err != nil {
+		return fmt.Errorf("%s %s: %w", what.Action, what.Endpoint, err)
+	}
+	return nil
+}
 
-// Launch starts the server as a child of this process.
-func (localGuard) Launch(_ context.Context, s steps.LaunchSpec) (steps.Process, error) {
-	return proc.Start(proc.Spec{Command: s.Command, Env: s.Env, Dir: s.Dir, Log: s.Log})
+// Begun tells the guard that something is on.
+func (g runGuard) Begun(ctx context.Context, what steps.Intent) error {
+	return g.client.Begun(ctx, holdOf(what))
+}
+
+// Over tells the guard that something is off.
+func (g runGuard) Over(ctx context.Context, what steps.Intent) error {
+	return g.client.Over(ctx, holdOf(what))
+}
+
+// Launch starts a server as a child of the guard.
+func (g runGuard) Launch(ctx context.Context, s steps.LaunchSpec) (steps.Process, error) {
+	return g.client.Launch(ctx, s.Target, proc.Spec{Command: s.Command, Env: s.Env, Dir: s.Dir, Log: s.Log})
+}
+
+func holdOf(what steps.Intent) guard.Hold {
+	return guard.Hold{Target: what.Target, Endpoint: what.Endpoint, Engine: what.Engine, Bearer: what.Bearer,
+		Session: what.Session, Secret: what.GateSecret}
+}
+
+// guardLog is the guard's own account, in the run's directory.
+const guardLog = "guard.log"
+
+// startGuard starts profjob itself as the guard of a run.
+func startGuard(dir *archive.Dir, opts Options) (client *guard.Client, err error) {
+	log, err := os.OpenFile(dir.Join(guardLog), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("start the guard: %w", err)
+	}
+	defer log.Close() // the guard has a copy of its own
+	return guard.Start(opts.Executable, []string{"guard", "--locks", opts.Locks}, log)
+}
+
+// lock takes the locks of the endpoints that the plan names, so that no two runs
+// profile one server.
+func (r *runner) lock(ctx context.Context) error {
+	var endpoints []string
+	if probe := r.plan.Probe(); probe != nil {
+		for _, t := range probe.Targets {
+			endpoints = append(endpoints, t.Endpoints...)
+		}
+	}
+	if len(endpoints) == 0 {
+		return nil
+	}
+	who := guard.Holder{PID: os.Getpid(), Job: r.plan.Job, JobFile: r.opts.JobFile, RunID: r.run.Dir.RunID, Since: r.run.StartedAt}
+	err := r.guard.Lock(ctx, endpoints, who, 0)
+	if err == nil {
+		return nil
+	}
+	place, began := event.Place{Step: "lock"}, r.opts.Clock.Now()
+	r.run.Place = place
+	if emitErr := r.emit(event.StepStarted{Place: place, StepKind: "lock"}); emitErr != nil {
+		return emitErr
+	}
+	var held *guard.HeldError
+	switch {
+	case !errors.As(err, &held):
+	case r.opts.Wait == 0:
+		err = fmt.Errorf("%w (with --wait 10m it would be waited for)", err)
+	default:
+		if warnErr := r.run.Warn("%v: waiting for its end, up to %s", err, r.opts.Wait); warnErr != nil {
+			return warnErr
+		}
+		err = r.guard.Lock(ctx, endpoints, who, r.opts.Wait)
+	}
+	took := wire.Duration(r.opts.Clock.Now().Sub(began))
+	if err == nil {
+		return r.emit(event.StepFinished{Place: place, StepKind: "lock", Took: took})
+	}
+	err = &steps.Failure{Status: archive.StatusFailed, Exit: steps.ExitServer, Final: true, Err: err}
+	return joined(err, r.emit(event.StepFailed{Place: place, StepKind: "lock", Took: took, Error: err.Error()}))
+}
+
+// leaveGuard ends the guard. What is still owed it ends first, as if the run had died.
+func (r *runner) leaveGuard(ctx context.Context) error {
+	if !r.run.Owes() {
+		return r.guard.Close()
+	}
+	began := time.Now()
+	if err := r.run.Warn("what is still on was left to the guard, which writes %s", guardLog); err != nil {
+		return err
+	}
+	if err := r.guard.Abandon(ctx); err != nil {
+		return fmt.Errorf("wait for the guard (%s): %w", time.Since(began).Round(time.Second), err)
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"profjob/internal/archive"
 	"profjob/internal/event"
+	"profjob/internal/guard"
 	"profjob/internal/hostfs"
 	"profjob/internal/wire"
 	"profjob/steps"
@@ -27,10 +28,15 @@ type Options struct {
 	Version    string            // of profjob
 	Executable string            // path of profjob's own program
 	Host       string
+	JobFile    string        // absolute, for those who wait for this run
+	Locks      string        // folder of the endpoints' locks, absolute
+	Wait       time.Duration // how long an endpoint that another run holds is waited for
 	Interrupts *steps.Interrupts
 	Readers    []event.Reader // views; they come after the journal
 	Clock      steps.Clock
 	Files      func(dir string) hostfs.FS // the files below a directory of the targets' host
+	// Guard starts the guard of the run in a directory; nil: Executable is the guard.
+	Guard func(*archive.Dir) (*guard.Client, error)
 }
 
 // Input is a file that is kept with the run as it may be kept.
@@ -71,6 +77,9 @@ func (r *runner) do(ctx context.Context) Result {
 		PlanDigest: r.plan.Digest, Version: r.opts.Version, Rounds: r.plan.Rounds}); err != nil {
 		r.fail(err)
 	}
+	if err := r.lock(levels.work); err != nil {
+		r.fail(err)
+	}
 	r.carryOut(levels)
 	r.finish(levels)
 	return r.result()
@@ -83,6 +92,7 @@ type runner struct {
 	run     *steps.Run
 	bus     *event.Bus
 	journal *journal
+	guard   *guard.Client
 	views   *views
 	undo    []owed // of the run's scope, oldest first
 
@@ -112,16 +122,30 @@ func begin(plan *Plan, opts Options) (*runner, error) {
 	if err = keepInputs(dir, plan, opts.Inputs); err == nil {
 		j, err = openJournal(dir.Join("journal.jsonl"))
 	}
+	var g *guard.Client
+	if err == nil {
+		g, err = newGuard(dir, opts)
+	}
 	if err != nil { // nothing has begun, so there is nothing to keep
+		if j != nil {
+			err = errors.Join(err, j.Close())
+		}
 		return nil, errors.Join(err, os.RemoveAll(dir.Path()))
 	}
-	r := &runner{plan: plan, opts: opts, journal: j, views: &views{readers: opts.Readers}}
+	r := &runner{plan: plan, opts: opts, journal: j, guard: g, views: &views{readers: opts.Readers}}
 	r.bus = event.NewBus(opts.Clock.Now, j, r.views)
 	r.run = &steps.Run{Job: plan.Job, JobDir: opts.JobDir, PlanDigest: plan.Digest, Version: opts.Version,
 		Executable: opts.Executable, Host: opts.Host, StartedAt: now, Dir: dir, State: &steps.State{},
-		Secrets: opts.Secrets, Guard: localGuard{}, Interrupts: opts.Interrupts, Clock: opts.Clock, Files: opts.Files,
+		Secrets: opts.Secrets, Guard: runGuard{g}, Interrupts: opts.Interrupts, Clock: opts.Clock, Files: opts.Files,
 		Emit: r.bus.Emit, CloseJournal: j.Close}
 	return r, nil
+}
+
+func newGuard(dir *archive.Dir, opts Options) (*guard.Client, error) {
+	if opts.Guard != nil {
+		return opts.Guard(dir)
+	}
+	return startGuard(dir, opts)
 }
 
 func keepInputs(dir *archive.Dir, plan *Plan, inputs []Input) error {
@@ -321,6 +345,9 @@ func (r *runner) undoOne(ctx context.Context, s steps.Step) (err error) {
 func (r *runner) finish(levels contexts) {
 	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Shutdown); return ok })
 	if err := r.undoAll(levels.seal, r.undo); err != nil {
+		r.fail(err)
+	}
+	if err := r.leaveGuard(levels.seal); err != nil {
 		r.fail(err)
 	}
 	r.settle(levels.interrupted())

@@ -92,8 +92,12 @@ func (r *Run) begin(ctx context.Context, s server, action string, timeout time.D
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	what, err := r.intentTo(action, s)
+	if err != nil {
+		return nil, err
+	}
 	r.armed.add(s)
-	if err := r.intend(ctx, Intent{Action: action, Target: s.Target.Name, Endpoint: s.Endpoint, Session: s.session}); err != nil {
+	if err := r.intend(ctx, what); err != nil {
 		r.armed.remove(s)
 		return nil, err
 	}
@@ -103,11 +107,35 @@ func (r *Run) begin(ctx context.Context, s server, action string, timeout time.D
 	defer cancel()
 	began := r.Clock.Now()
 	err = call(ctx)
-	if notBegun(err) {
-		r.armed.remove(s)
+	outcome := r.outcome(action, s, began, err)
+	switch {
+	case notBegun(err):
+		r.disown(ctx, s)
+	case err == nil:
+		outcome = errors.Join(outcome, r.Guard.Begun(ctx, what))
 	}
-	return err, r.outcome(action, s, began, err)
+	return err, outcome
 }
+
+// intentTo says what is about to begin at a server, and how it can be ended.
+func (r *Run) intentTo(action string, s server) (Intent, error) {
+	what := Intent{Action: action, Target: s.Target.Name, Endpoint: s.Endpoint, Session: s.session, Engine: s.Target.Engine}
+	var err error
+	if what.Bearer, err = r.secret(s.Target.Bearer); err == nil && s.session != "" {
+		what.GateSecret, err = r.gateSecret(s.Target)
+	}
+	return what, err
+}
+
+// disown notes that nothing of ours is on at an endpoint. A guard that is gone
+// stops nothing any more, and need not know.
+func (r *Run) disown(ctx context.Context, s server) {
+	r.armed.remove(s)
+	_ = r.Guard.Over(ctx, Intent{Target: s.Target.Name, Endpoint: s.Endpoint, Session: s.session})
+}
+
+// Owes tells whether a profiler may be on, or a launched server may run, because of this run.
+func (r *Run) Owes() bool { return len(r.armed.list()) > 0 || len(r.processes) > 0 }
 
 // startFailure tells how a run ends whose start failed.
 func startFailure(s server, err error) error {
@@ -141,7 +169,7 @@ func (r *Run) stop(ctx context.Context, s server) error {
 		err = s.Client.Stop(ctx)
 		_ = r.outcome("stop", s, began, err)
 		if err == nil || engine.NotRecording(err) {
-			r.armed.remove(s)
+			r.disown(ctx, s)
 			return nil
 		}
 		if gone(err) {
@@ -149,7 +177,7 @@ func (r *Run) stop(ctx context.Context, s server) error {
 		}
 	}
 	if answeredStop(err) || gone(err) {
-		r.armed.remove(s)
+		r.disown(ctx, s)
 	}
 	return err
 }
@@ -207,7 +235,7 @@ func (r *Run) stopOwed(ctx context.Context, s server) error {
 	case s.session != "":
 		return finalServerFailure("%s: its gate may still be armed; it ends by itself %s after it last heard of us: %w", s.Target.Name, gateLease, err)
 	case r.armed.hasWritten(s.Target):
-		r.armed.remove(s)
+		r.disown(ctx, s)
 		return r.warn("%s: %v; its trace is complete, so its profiler is off", s.Target.Name, err)
 	}
 	return finalServerFailure("%s: its profiler may still be on (`profjob stop` stops it by hand): %w", s.Target.Name, err)

@@ -24,9 +24,7 @@ const (
 	gateLease     = 30 * time.Second
 	gatePollLeast = 100 * time.Millisecond
 	gatePollMost  = time.Second
-	// gateWriting is how long a gate may take to write what it has recorded.
-	gateWriting = 30 * time.Minute
-	armTimeout  = 7 * time.Minute // the gate gives its workers 5 minutes, for the first start of a profiler
+	armTimeout    = 7 * time.Minute // the gate gives its workers 5 minutes, for the first start of a profiler
 )
 
 // session names the session of an attempt: unique, since the id of a run is.
@@ -84,38 +82,12 @@ func armFailure(s server, err error) error {
 func (r *Run) disarm(ctx context.Context, s server) (*gate.Status, error) {
 	_ = r.Emit(event.Intent{Place: r.Place, Action: "disarm", Target: s.Target.Name, Endpoint: s.Endpoint, Session: s.session})
 	began := r.Clock.Now()
-	status, err := r.disarmed(ctx, s)
+	status, err := s.gate.Finish(ctx, s.session)
 	_ = r.outcome("disarm", s, began, err) // the journal's next line reports its error
 	if err == nil || errors.Is(err, gate.ErrSession) || gone(err) {
-		r.armed.remove(s)
+		r.disown(ctx, s)
 	}
 	return status, err
-}
-
-func (r *Run) disarmed(ctx context.Context, s server) (status *gate.Status, err error) {
-	deadline := r.Clock.Now().Add(gateWriting)
-	for failures := 0; ; {
-		if status == nil {
-			status, err = s.gate.Disarm(ctx, s.session)
-		} else {
-			status, err = s.gate.Status(ctx, s.session)
-		}
-		switch {
-		case err == nil && status.State.Ended():
-			return status, nil
-		case errors.Is(err, gate.ErrSession), gone(err):
-			return nil, err
-		case err != nil:
-			if failures++; failures > 2 {
-				return nil, err
-			}
-		case r.Clock.Now().After(deadline):
-			return status, fmt.Errorf("the gate is still %s after %s", status.State, gateWriting)
-		}
-		if r.Clock.Sleep(ctx, gatePollLeast<<(2*failures)) != nil {
-			return nil, errors.Join(err, context.Cause(ctx))
-		}
-	}
 }
 
 // gated waits until every engine core of an endpoint has recorded its window. Each

@@ -12,6 +12,10 @@ type Guard interface {
 	// Intend is told of each launch, start and arming before it is carried out;
 	// an error means that it must not be.
 	Intend(ctx context.Context, what Intent) error
+	// Begun is told of each start and arming that has begun for certain.
+	Begun(ctx context.Context, what Intent) error
+	// Over is told of each that has ended, or never began.
+	Over(ctx context.Context, what Intent) error
 	// Launch starts a server as a process group of its own.
 	Launch(ctx context.Context, spec LaunchSpec) (Process, error)
 }
@@ -22,6 +26,11 @@ type Intent struct {
 	Target   string
 	Endpoint string
 	Session  string // of the gate that is armed
+
+	// What is needed to end it, whoever does. None of it is written down.
+	Engine     string // the kind of the server
+	Bearer     string // that the server wants
+	GateSecret string
 }
 
 // LaunchSpec is a server to start.

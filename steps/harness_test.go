@@ -256,6 +256,9 @@ func (g *fakeGuard) Intend(_ context.Context, what Intent) error {
 	return g.refuse
 }
 
+func (g *fakeGuard) Begun(context.Context, Intent) error { return nil }
+func (g *fakeGuard) Over(context.Context, Intent) error  { return nil }
+
 func (g *fakeGuard) Launch(_ context.Context, spec LaunchSpec) (Process, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

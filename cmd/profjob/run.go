@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"profjob/internal/archive"
+	"profjob/internal/control"
 	"profjob/internal/event"
 	"profjob/internal/hostfs"
 	"profjob/internal/hostfs/local"
@@ -27,6 +28,7 @@ type runOptions struct {
 	jobFlags
 	output   string
 	failFast bool
+	wait     time.Duration
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -55,6 +57,7 @@ could not be kept; 130 interrupted; 1 anything else. Of several jobs, the worst.
 	}
 	opts.addFlags(c)
 	c.Flags().BoolVar(&opts.failFast, "fail-fast", false, "stop at the first job that fails")
+	c.Flags().DurationVar(&opts.wait, "wait", 0, "how long to wait for an endpoint that another run of profjob holds")
 	outputFlag(c, &opts.output, "text", "json", "jsonl")
 	return c
 }
@@ -150,12 +153,20 @@ func (a *app) runOne(ctx context.Context, opts runOptions, c *compiled, job *spe
 	if err != nil {
 		return runner.Result{}, failed(steps.ExitFailed, err)
 	}
+	state, err := control.StateDir(os.Getenv)
+	if err != nil {
+		return runner.Result{}, failed(steps.ExitFailed, err)
+	}
+	jobFile, err := filepath.Abs(c.file.Path)
+	if err != nil {
+		return runner.Result{}, failed(steps.ExitFailed, err)
+	}
 	readers, closeViews := a.views(opts.output)
 	a.offerEnter(job, interrupts)
 	began := time.Now()
 	result, err := runner.Run(ctx, plan, runner.Options{JobDir: job.Dir, Archive: root, Inputs: kept(c.file.Sources),
 		Secrets: job.Secrets, Version: version(), Executable: executable, Host: host, Interrupts: interrupts,
-		Readers: readers, Clock: steps.SystemClock{}, Files: func(dir string) hostfs.FS { return local.New(dir) }})
+		JobFile: jobFile, Locks: filepath.Join(state, "locks"), Wait: opts.wait, Readers: readers, Clock: steps.SystemClock{}, Files: func(dir string) hostfs.FS { return local.New(dir) }})
 	closeViews()
 	if err != nil {
 		return runner.Result{}, failed(steps.ExitIncomplete, err)

@@ -163,3 +163,24 @@ func (p *Process) gone() bool {
 	p.over = p.over || !groupLives(p.PID())
 	return p.over
 }
+
+// EndGroup ends a process group that this process has not started: SIGTERM, and
+// SIGKILL after the grace or the end of ctx.
+func EndGroup(ctx context.Context, pgid int, grace time.Duration) error {
+	for _, try := range []struct {
+		signal syscall.Signal
+		wait   time.Duration
+	}{{syscall.SIGTERM, grace}, {syscall.SIGKILL, killWait}} {
+		if err := syscall.Kill(-pgid, try.signal); errors.Is(err, syscall.ESRCH) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("end process group %d: send %s: %w", pgid, try.signal, err)
+		}
+		for until := time.Now().Add(try.wait); time.Now().Before(until) && (ctx.Err() == nil || try.signal == syscall.SIGKILL); time.Sleep(groupPoll) {
+			if !groupLives(pgid) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("end process group %d: it is still there %s after SIGKILL", pgid, killWait)
+}

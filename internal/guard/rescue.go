@@ -1,0 +1,117 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"profjob/internal/engine"
+	"profjob/internal/engine/kinds"
+	"profjob/internal/gate"
+)
+
+const (
+	// stopTries is how often a stop is sent that is not answered.
+	stopTries = 5
+	// stopAgain is the pause between two of them.
+	stopAgain = time.Second
+	// lateStart is how long a start that was on its way when the run died may take
+	// to arrive: a second stop is sent after that.
+	lateStart = 3 * time.Second
+	endGrace  = 20 * time.Second
+)
+
+// rescue ends what the run has left behind: first every stop is sent, then, once
+// they were answered, the servers are ended.
+func (s *server) rescue(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	holds, _ := s.owed()
+	s.say("the run is gone; profilers that may be on: %d", len(holds))
+	var stopping sync.WaitGroup
+	for _, h := range holds {
+		stopping.Go(func() { s.stop(ctx, h) })
+	}
+	stopping.Wait()
+	_, targets := s.owed()
+	var ending sync.WaitGroup
+	for _, t := range targets {
+		ending.Go(func() {
+			if err := s.end(ctx, t, endGrace); err != nil {
+				s.say("end %s: %v", t, err)
+				return
+			}
+			s.say("ended %s", t)
+		})
+	}
+	ending.Wait()
+	s.say("done")
+}
+
+// stop ends one recording, or one session of a gate.
+func (s *server) stop(ctx context.Context, h hold) {
+	what := "stop of the profiler at " + h.Endpoint
+	if h.Session != "" {
+		what = "disarming of the gate at " + h.Endpoint
+	}
+	for try := 1; ; try++ {
+		s.say("%s: sent", what)
+		began := time.Now()
+		err := h.stop(ctx)
+		took := time.Since(began).Round(time.Millisecond)
+		switch {
+		case err == nil:
+			s.say("%s: done after %s", what, took)
+		case settled(err):
+			s.say("%s: answered after %s: %v", what, took, err)
+		case try < stopTries:
+			s.say("%s: try %d of %d failed after %s: %v", what, try, stopTries, took, err)
+			time.Sleep(stopAgain)
+			continue
+		default:
+			s.say("%s: GIVEN UP after %d tries; it may still be on: %v", what, try, err)
+			return
+		}
+		if h.begun || gone(err) {
+			return
+		}
+		h.begun = true // the start may have been on its way
+		time.Sleep(lateStart)
+	}
+}
+
+// stop sends what ends the recording and waits for its answer.
+func (h Hold) stop(ctx context.Context) error {
+	if h.Session != "" {
+		c, err := gate.New(h.Endpoint, h.Secret, nil)
+		if err != nil {
+			return err
+		}
+		_, err = c.Finish(ctx, h.Session)
+		return err
+	}
+	kind, ok := kinds.Find(h.Engine)
+	if !ok {
+		return fmt.Errorf("there is no engine %q", h.Engine)
+	}
+	c, err := kind.New(engine.Config{Endpoint: h.Endpoint, Bearer: h.Bearer, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	return c.Stop(ctx)
+}
+
+// settled tells of a stop's error whether there is nothing more to stop.
+func settled(err error) bool {
+	var status *engine.StatusError
+	return engine.NotRecording(err) || errors.Is(err, gate.ErrSession) || gone(err) ||
+		errors.As(err, &status) && status.Code == http.StatusInternalServerError
+}
+
+// gone tells whether nobody listens there any more.
+func gone(err error) bool {
+	return errors.Is(err, engine.ErrUnreachable) && errors.Is(err, syscall.ECONNREFUSED)
+}
