@@ -160,7 +160,6 @@ const (
 	KindLog      = "log" // of a launched server
 	KindPlan     = "plan"
 	KindJournal  = "journal"
-	KindGuard    = "guard" // what the guard did
 	KindInput    = "input"
 	KindOther    = "other"
 )

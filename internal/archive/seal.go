@@ -204,8 +204,6 @@ func kindOf(rel string) string {
 		return KindPlan
 	case rel == "journal.jsonl":
 		return KindJournal
-	case rel == "guard.log":
-		return KindGuard
 	case strings.HasPrefix(rel, "input/"):
 		return KindInput
 	case strings.HasPrefix(rel, "logs/"), rel == "guard.log":
