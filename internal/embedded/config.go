@@ -69,6 +69,14 @@ type Config struct {
 	// DevMode adds /server_info (vLLM: VLLM_SERVER_DEV_MODE=1).
 	DevMode bool
 
+	// Ray imitates a server whose passes run in vLLM's older Ray executor
+	// (RayWorkerWrapper.execute_model_ray): they have a thread of their own, which
+	// torch's profiler does not see where another one started it, and pass by the
+	// worker, which then counts none of them. So the server's own traces of 0.11,
+	// 0.15 and 0.32 hold no operators and its bounds never end a recording; the
+	// gate's windows open some passes after their arming and end only with a pass.
+	Ray bool
+
 	// GateSecret adds the routes of profjob's gate, as PROFJOB_GATE_SECRET in the
 	// environment of a vLLM with the plugin does. They need no TraceDir. Empty
 	// means that there is no gate.

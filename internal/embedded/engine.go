@@ -227,7 +227,9 @@ func (e *engine) compute(ctx context.Context, batch []work, began time.Time) ([]
 // it first: it wraps what the server's own is part of.
 func (e *engine) recorded(p gate.Pass) (rec *kineto.Recorder, annotation string) {
 	e.gate.Before(p)
-	rec = e.profiler.tick()
+	if !e.config.Ray {
+		rec = e.profiler.tick()
+	}
 	if rec != nil && e.config.Dialect.annotated() {
 		annotation = p.Annotation()
 	}

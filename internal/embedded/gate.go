@@ -7,8 +7,8 @@ func newGate(c Config, p process, own *profiler) *gate.Gate {
 	return gate.New(gate.Config{
 		Root: c.GateRoot, VLLM: c.Dialect.Version(), Torch: c.Dialect.torch(), Python: "3.11.0",
 		MaxNumBatchedTokens: c.MaxNumBatchedTokens, MaxNumSeqs: c.MaxNumSeqs,
-		Hooks: hooks(c.Dialect),
-		Host:  p.host, Meta: own.files.meta(own.files.title()),
+		Hooks: hooks(c.Dialect), Ray: c.Ray,
+		Host: p.host, Meta: own.files.meta(own.files.title()),
 		OthersRecord: func() bool { return own.recorder != nil },
 		Logger:       c.Logger.Named("gate"),
 	})

@@ -8,14 +8,15 @@ import (
 	"profjob/internal/embedded/kineto"
 )
 
-// Torch's RuntimeErrors: on a stop without a start, and on a start beside another
-// profiler's.
+// errNotRecording is torch's RuntimeError on a stop without a start.
 //
-//lint:ignore ST1005 clients see them as torch writes them
-var (
-	errNotRecording = errors.New("Can't disable Kineto profiler when it's not running")
-	errOthersRecord = errors.New("Profiler is already enabled on this thread")
-)
+//lint:ignore ST1005 clients see it as torch writes it
+var errNotRecording = errors.New("Can't disable Kineto profiler when it's not running")
+
+// errOthersRecord is torch's RuntimeError on a start beside another profiler's.
+//
+//lint:ignore ST1005 clients see it as torch writes it
+var errOthersRecord = errors.New("Profiler is already enabled on this thread")
 
 // profiler is the worker's side of profiling, with each release's rules of when
 // it records. It belongs to the engine's goroutine.

@@ -7,10 +7,10 @@
 // It is a server's part and shares nothing with the project's client of the
 // protocol. The tests run the plugin's own code beside it.
 //
-// Where it differs: limits.max_bytes bounds what the recording itself holds
-// in memory, and not the growth of the process; start and stop take no time to
-// speak of, so there is no warm-up; and the two phases of an arming are one,
-// since there is one worker to agree with.
+// Where it differs: limits.max_bytes ends a recording by a rough count of what its
+// trace will have, and not by the growth of the process; start and stop take no
+// time to speak of, so there is no warm-up; and the two phases of an arming are
+// one, since there is one worker to agree with.
 package gate
 
 // What the plugin says of itself.

@@ -168,6 +168,9 @@ func (g *Gate) settle() {
 		return
 	}
 	g.session = nil
+	if s.endedBy == abort {
+		return
+	}
 	g.ids = append(g.ids, s.request.session)
 	g.ended[s.request.session] = s
 	for len(g.ids) > keptSessions {
@@ -183,9 +186,15 @@ func (g *Gate) find(id string) *session {
 	return g.ended[id]
 }
 
-// arm opens the gate for a session from the next pass on.
+// arm opens the gate for a session from the next pass on. An arming that is
+// refused leaves nothing armed under the session's name, not even an earlier one
+// of that name: whoever is refused may rely on that.
 func (g *Gate) arm(r *request) (*session, *refusal) {
 	if refused := g.ready(r); refused != nil {
+		if g.session != nil && g.session.request.session == r.session {
+			g.session.end(abort, g.config.Now())
+			g.settle()
+		}
 		return nil, refused
 	}
 	begin := g.passes + 1

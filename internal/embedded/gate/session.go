@@ -17,6 +17,10 @@ const (
 	disarmed  = "disarmed"
 )
 
+// abort is the reason of an arming that is taken back: no file, and nothing is
+// remembered of the session.
+const abort = "abort"
+
 // session is one window, from its arming to its end. All of it is guarded by
 // the gate's lock.
 type session struct {
@@ -133,6 +137,8 @@ func (s *session) beforeNext(now time.Time, p Pass) {
 	}
 	steps := s.request.window.steps
 	switch {
+	case reason == abort:
+		s.forget()
 	case reason != "":
 		s.stop(reason, now)
 	case steps != nil && int64(len(s.steps)) >= *steps:
@@ -187,6 +193,12 @@ func (s *session) discard() {
 	s.steps, s.pending = nil, false
 	s.discarded++
 	s.state = armed
+}
+
+// forget throws the recording away, and the session with it.
+func (s *session) forget() {
+	s.discard()
+	s.state, s.endedBy = disarmed, abort
 }
 
 // stop ends the recording and leaves the writing to a goroutine.
@@ -259,23 +271,21 @@ func (s *session) end(reason string, now time.Time) {
 		s.state, s.endedBy = disarmed, reason
 	case s.state == recording && s.gate.config.Ray:
 		s.stopAsked = reason
+	case s.state == recording && reason == abort:
+		s.forget()
 	case s.state == recording:
 		s.stop(reason, now)
 	}
 }
 
-// renew gives a session that is on a lease from now on; without one it gets its
-// own again, and never less than it has.
+// renew gives a session that is on a lease from now on, of its own length unless
+// told another.
 func (s *session) renew(now time.Time, lease *float64) {
 	if !s.on() {
 		return
 	}
 	if lease != nil {
 		s.request.lease = *lease
-		s.leaseUntil = now.Add(duration(*lease))
-		return
 	}
-	if until := now.Add(duration(s.request.lease)); until.After(s.leaseUntil) {
-		s.leaseUntil = until
-	}
+	s.leaseUntil = now.Add(duration(s.request.lease))
 }

@@ -82,6 +82,10 @@ func TestWriteJSON(t *testing.T) {
 			if err := trace.WriteJSON(&b, tc.meta); err != nil {
 				t.Fatal(err)
 			}
+			r := Recorder{ops: trace.ops, args: trace.args, frames: trace.frames, memory: trace.memory}
+			if n := r.Size(); n < int64(b.Len())/2 || n > 4*int64(b.Len()) {
+				t.Errorf("%d bytes, counted as %d", b.Len(), n)
+			}
 			if !json.Valid(b.Bytes()) {
 				t.Errorf("not JSON: %s", b.Bytes())
 			}
