@@ -54,7 +54,7 @@ const guardLog = "guard.log"
 
 // startGuard starts profjob itself as the guard of a run.
 func startGuard(dir *archive.Dir, opts Options) (client *guard.Client, err error) {
-	log, err := os.OpenFile(dir.Join(guardLog), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(dir.Join(guardLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start the guard: %w", err)
 	}
@@ -65,17 +65,9 @@ func startGuard(dir *archive.Dir, opts Options) (client *guard.Client, err error
 // lock takes the locks of the endpoints that the plan names, so that no two runs
 // profile one server.
 func (r *runner) lock(ctx context.Context) error {
-	var endpoints []string
-	if probe := r.plan.Probe(); probe != nil {
-		for _, t := range probe.Targets {
-			endpoints = append(endpoints, t.Endpoints...)
-		}
-	}
-	if len(endpoints) == 0 {
-		return nil
-	}
-	who := guard.Holder{PID: os.Getpid(), Job: r.plan.Job, JobFile: r.opts.JobFile, RunID: r.run.Dir.RunID, Since: r.run.StartedAt}
-	err := r.guard.Lock(ctx, endpoints, who, 0)
+	id := r.run.Dir.RunID
+	who := r.holder(id)
+	err := r.guard.Lock(ctx, r.locked(id), who, 0)
 	if err == nil {
 		return nil
 	}
@@ -93,7 +85,7 @@ func (r *runner) lock(ctx context.Context) error {
 		if warnErr := r.run.Warn("%v: waiting for its end, up to %s", err, r.opts.Wait); warnErr != nil {
 			return warnErr
 		}
-		err = r.guard.Lock(ctx, endpoints, who, r.opts.Wait)
+		err = r.guard.Lock(ctx, r.locked(id), who, r.opts.Wait)
 	}
 	took := wire.Duration(r.opts.Clock.Now().Sub(began))
 	if err == nil {
@@ -101,6 +93,23 @@ func (r *runner) lock(ctx context.Context) error {
 	}
 	err = &steps.Failure{Status: archive.StatusFailed, Exit: steps.ExitServer, Final: true, Err: err}
 	return joined(err, r.emit(event.StepFailed{Place: place, StepKind: "lock", Took: took, Error: err.Error()}))
+}
+
+// locked is what no other run may have meanwhile: the run itself, and the endpoints
+// that its plan names.
+func (r *runner) locked(runID string) []string {
+	all := []string{"run " + runID}
+	if probe := r.plan.Probe(); probe != nil {
+		for _, t := range probe.Targets {
+			all = append(all, t.Endpoints...)
+		}
+	}
+	return all
+}
+
+// holder says who has them.
+func (r *runner) holder(runID string) guard.Holder {
+	return guard.Holder{PID: os.Getpid(), Job: r.plan.Job, JobFile: r.opts.JobFile, RunID: runID, Since: r.opts.Clock.Now()}
 }
 
 // leaveGuard ends the guard. What is still owed it ends first, as if the run had died.

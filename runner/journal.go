@@ -32,6 +32,19 @@ func openJournal(path string) (*journal, error) {
 	return &journal{file: f}, nil
 }
 
+// reopenJournal goes on with the journal of a run that was cut off: what comes after
+// its whole lines is taken back.
+func reopenJournal(path string, size int64) (*journal, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := f.Truncate(size); err != nil {
+		return nil, errors.Join(fmt.Errorf("open journal: %w", err), f.Close())
+	}
+	return &journal{file: f, size: size}, nil
+}
+
 // Read writes one event. What comes after Close is for views only. An error
 // means that the run's record cannot be kept, as when the disk is full.
 func (j *journal) Read(e event.Entry) error {

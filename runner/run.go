@@ -74,7 +74,8 @@ func (r *runner) do(ctx context.Context) Result {
 	levels := r.contexts(ctx)
 	defer levels.cancel()
 	if err := r.emit(event.RunStarted{RunID: r.run.Dir.RunID, Job: r.plan.Job, Dir: r.run.Dir.Final(),
-		PlanDigest: r.plan.Digest, Version: r.opts.Version, Rounds: r.plan.Rounds}); err != nil {
+		PlanDigest: r.plan.Digest, Version: r.opts.Version, Rounds: r.plan.Rounds,
+		JobFile: r.opts.JobFile, JobDir: r.opts.JobDir, Host: r.opts.Host}); err != nil {
 		r.fail(err)
 	}
 	if err := r.lock(levels.work); err != nil {
@@ -99,6 +100,7 @@ type runner struct {
 	failure     *steps.Failure // the worst so far
 	errors      []string
 	interrupted bool // fixed by settle
+	killed      bool // it is finished after it was cut off
 }
 
 // owed is a cleanup that must still be carried out.
@@ -120,7 +122,7 @@ func begin(plan *Plan, opts Options) (*runner, error) {
 	}
 	var j *journal
 	if err = keepInputs(dir, plan, opts.Inputs); err == nil {
-		j, err = openJournal(dir.Join("journal.jsonl"))
+		j, err = openJournal(dir.Join(journalName))
 	}
 	var g *guard.Client
 	if err == nil {
@@ -134,11 +136,17 @@ func begin(plan *Plan, opts Options) (*runner, error) {
 	}
 	r := &runner{plan: plan, opts: opts, journal: j, guard: g, views: &views{readers: opts.Readers}}
 	r.bus = event.NewBus(opts.Clock.Now, j, r.views)
-	r.run = &steps.Run{Job: plan.Job, JobDir: opts.JobDir, PlanDigest: plan.Digest, Version: opts.Version,
-		Executable: opts.Executable, Host: opts.Host, StartedAt: now, Dir: dir, State: &steps.State{},
-		Secrets: opts.Secrets, Guard: runGuard{g}, Interrupts: opts.Interrupts, Clock: opts.Clock, Files: opts.Files,
-		Emit: r.bus.Emit, CloseJournal: j.Close}
+	r.run = r.newRun(dir, now)
 	return r, nil
+}
+
+// newRun is what the plan steps get to see.
+func (r *runner) newRun(dir *archive.Dir, began time.Time) *steps.Run {
+	o := r.opts
+	return &steps.Run{Job: r.plan.Job, JobDir: o.JobDir, PlanDigest: r.plan.Digest, Version: o.Version,
+		Executable: o.Executable, Host: o.Host, StartedAt: began, Dir: dir, State: &steps.State{},
+		Secrets: o.Secrets, Guard: runGuard{r.guard}, Interrupts: o.Interrupts, Clock: o.Clock, Files: o.Files,
+		Emit: r.bus.Emit, CloseJournal: r.journal.Close}
 }
 
 func newGuard(dir *archive.Dir, opts Options) (*guard.Client, error) {
@@ -350,11 +358,11 @@ func (r *runner) finish(levels contexts) {
 	if err := r.leaveGuard(levels.seal); err != nil {
 		r.fail(err)
 	}
-	r.settle(levels.interrupted())
+	r.settle(r.killed || levels.interrupted())
 	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
 	sealed, ok := steps.Latest[steps.SealResult](r.run.State)
 	if !ok {
-		r.interrupted = levels.interrupted() // no manifest says otherwise
+		r.interrupted = r.killed || levels.interrupted() // no manifest says otherwise
 		return
 	}
 	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })

@@ -114,6 +114,13 @@ func (r *Run) warn(format string, args ...any) error {
 	return r.Emit(event.Warning{Place: r.Place, Text: text})
 }
 
+// Recall keeps a warning that was told already, before the run was cut off.
+func (r *Run) Recall(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warnings = append(r.warnings, text)
+}
+
 // Warnings are those of the run so far, each once.
 func (r *Run) Warnings() []string {
 	r.mu.Lock()

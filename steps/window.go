@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"profjob/internal/engine"
+	"profjob/internal/event"
 	"profjob/internal/wire"
 )
 
@@ -153,7 +155,7 @@ func errorPermanent(err error) error {
 
 // startAll sends every start at once. Where one fails, the error is returned and
 // the others are left for Undo to stop.
-func (w *Window) startAll(ctx context.Context, run *Run, servers []server) ([]EndpointWindow, error) {
+func (w *Window) startAll(ctx context.Context, run *Run, servers []server, before map[string]Snapshot) ([]EndpointWindow, error) {
 	windows := make([]EndpointWindow, len(servers))
 	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
@@ -165,14 +167,28 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server) ([]En
 			s.session = run.session()
 			windows[i].Gate = &GateSession{Session: s.session}
 		}
+	}
+	if err := w.note(run, before, windows); err != nil {
+		return nil, err
+	}
+	for i, s := range servers {
 		wg.Go(func() {
 			windows[i].StartSent = run.Clock.Now()
-			errs[i] = safely("start "+s.Endpoint, func() error { return w.start(ctx, run, *s, bound) })
+			errs[i] = safely("start "+s.Endpoint, func() error { return w.start(ctx, run, s, windows[i].Bound) })
 			windows[i].StartAnswered = run.Clock.Now()
 		})
 	}
 	wg.Wait()
-	return windows, errors.Join(errs...)
+	return windows, errors.Join(append(errs, w.note(run, before, windows))...)
+}
+
+// note journals the window as it is known so far, for a resume.
+func (w *Window) note(run *Run, before map[string]Snapshot, windows []EndpointWindow) error {
+	raw, err := json.Marshal(WindowResult{Before: before, Endpoints: windows})
+	if err != nil {
+		return err
+	}
+	return run.Emit(event.StepNoted{Place: run.Place, StepKind: w.Kind(), Result: raw})
 }
 
 // start asks one server to record, by its gate or by its own profiler.
@@ -216,7 +232,7 @@ func (w *Window) record(ctx context.Context, run *Run, servers []server, result 
 	if w.Until != "" { // before the start: a wish to end that comes right after it is the window's
 		defer run.Interrupts.Claim(func() { end(errWindowEnded) })()
 	}
-	windows, err := w.startAll(ctx, run, servers)
+	windows, err := w.startAll(ctx, run, servers, result.Before)
 	if err != nil {
 		return err
 	}

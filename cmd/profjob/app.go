@@ -122,7 +122,7 @@ not be kept; 130 interrupted; 1 anything else.`,
 // commands is the table of commands: each is a file of its own.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.runCommand(), a.planCommand(), a.validateCommand(), a.fmtCommand(), a.probeCommand(), a.envCommand(), a.gateCommand(),
+		a.runCommand(), a.resumeCommand(), a.planCommand(), a.validateCommand(), a.fmtCommand(), a.probeCommand(), a.envCommand(), a.gateCommand(),
 		a.stopCommand(), a.runsCommand(), a.showCommand(), a.engineCommand(), a.versionCommand(), a.completionCommand(), a.guardCommand(),
 	}
 }

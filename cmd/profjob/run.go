@@ -145,18 +145,6 @@ func (a *app) runOne(ctx context.Context, opts runOptions, c *compiled, job *spe
 		a.log.Warn("profjob stop will not find this run", "error", err)
 	}
 	defer stopControl()
-	executable, err := os.Executable()
-	if err != nil {
-		return runner.Result{}, failed(steps.ExitFailed, err)
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return runner.Result{}, failed(steps.ExitFailed, err)
-	}
-	state, err := control.StateDir(os.Getenv)
-	if err != nil {
-		return runner.Result{}, failed(steps.ExitFailed, err)
-	}
 	jobFile, err := filepath.Abs(c.file.Path)
 	if err != nil {
 		return runner.Result{}, failed(steps.ExitFailed, err)
@@ -164,20 +152,47 @@ func (a *app) runOne(ctx context.Context, opts runOptions, c *compiled, job *spe
 	readers, closeViews := a.views(opts.output)
 	a.offerEnter(job, interrupts)
 	began := time.Now()
-	result, err := runner.Run(ctx, plan, runner.Options{JobDir: job.Dir, Archive: root, Inputs: kept(c.file.Sources),
-		Secrets: job.Secrets, Version: version(), Executable: executable, Host: host, Interrupts: interrupts,
-		JobFile: jobFile, Locks: filepath.Join(state, "locks"), Wait: opts.wait, Readers: readers, Clock: steps.SystemClock{}, Files: func(dir string) hostfs.FS { return local.New(dir) }})
+	o, err := runnerOptions(interrupts, readers)
+	if err != nil {
+		closeViews()
+		return runner.Result{}, failed(steps.ExitFailed, err)
+	}
+	o.JobDir, o.Archive, o.Inputs, o.Secrets, o.JobFile, o.Wait = job.Dir, root, kept(c.file.Sources), job.Secrets, jobFile, opts.wait
+	result, err := runner.Run(ctx, plan, o)
 	closeViews()
 	if err != nil {
 		return runner.Result{}, failed(steps.ExitIncomplete, err)
 	}
-	if opts.output != "text" {
-		return result, nil
+	return result, a.tellEnd(opts.output, result, time.Since(began))
+}
+
+// runnerOptions are those that every run of this process has.
+func runnerOptions(interrupts *steps.Interrupts, readers []event.Reader) (runner.Options, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return runner.Options{}, err
 	}
-	if err := view.Ended(a.stdout, result.Status, display(result.Path), result.Manifest, time.Since(began)); err != nil {
-		return result, failed(steps.ExitFailed, err)
+	host, err := os.Hostname()
+	if err != nil {
+		return runner.Options{}, err
 	}
-	return result, nil
+	state, err := control.StateDir(os.Getenv)
+	if err != nil {
+		return runner.Options{}, err
+	}
+	return runner.Options{Version: version(), Executable: executable, Host: host, Interrupts: interrupts, Readers: readers,
+		Locks: filepath.Join(state, "locks"), Clock: steps.SystemClock{}, Files: func(dir string) hostfs.FS { return local.New(dir) }}, nil
+}
+
+// tellEnd says how a run ended, where people read it.
+func (a *app) tellEnd(output string, result runner.Result, took time.Duration) error {
+	if output != "text" {
+		return nil
+	}
+	if err := view.Ended(a.stdout, result.Status, display(result.Path), result.Manifest, took); err != nil {
+		return failed(steps.ExitFailed, err)
+	}
+	return nil
 }
 
 // archiveRoot is where the job's runs are kept: as its archive block says, else

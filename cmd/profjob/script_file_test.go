@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -30,4 +32,23 @@ func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	unmount, err := mount(args[0], dir)
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(unmount()) })
+}
+
+// cmdGlob puts the only path of a pattern into a variable: glob NAME PATTERN
+func cmdGlob(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 2, "glob NAME PATTERN")
+	names, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if len(names) != 1 {
+		ts.Fatalf("%s is %d paths: %v", args[1], len(names), names)
+	}
+	ts.Setenv(args[0], names[0])
+}
+
+// cmdWait lets something go on for a while: wait-ms MILLISECONDS
+func cmdWait(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 1, "wait-ms MILLISECONDS")
+	ms, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	time.Sleep(time.Duration(ms) * time.Millisecond)
 }

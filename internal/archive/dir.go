@@ -46,6 +46,19 @@ func Create(root, job, runID string) (*Dir, error) {
 	return d, nil
 }
 
+// Reopen gives the partial directory of a run that was cut off. path is absolute.
+func Reopen(path, job string) (*Dir, error) {
+	e, ok := entryAt(path)
+	if !ok || !e.Partial {
+		return nil, fmt.Errorf("reopen run: %s is no run that was cut off", path)
+	}
+	d := &Dir{Root: filepath.Dir(filepath.Dir(e.Path)), Job: job, RunID: e.RunID}
+	if d.Path() != e.Path {
+		return nil, fmt.Errorf("reopen run: %s is not where a run of the job %s would be, %s", e.Path, job, d.Path())
+	}
+	return d, d.free()
+}
+
 // free fails where a sealed run of this id is there already, packed or not.
 func (d *Dir) free() error {
 	for _, path := range []string{d.Final(), d.Final() + tarSuffix} {

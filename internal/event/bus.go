@@ -27,6 +27,13 @@ func NewBus(now func() time.Time, readers ...Reader) *Bus {
 	return &Bus{now: now, readers: readers}
 }
 
+// ContinueBus makes a bus that goes on after an event of that number.
+func ContinueBus(now func() time.Time, last int64, readers ...Reader) *Bus {
+	b := NewBus(now, readers...)
+	b.seq = last
+	return b
+}
+
 // Emit hands an event to all readers and joins their errors. It may be called
 // from several goroutines.
 func (b *Bus) Emit(ev Event) error {

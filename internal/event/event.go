@@ -29,6 +29,9 @@ type RunStarted struct {
 	PlanDigest string `json:"plan_digest"`
 	Version    string `json:"profjob_version"`
 	Rounds     int    `json:"rounds"`
+	JobFile    string `json:"job_file,omitempty"` // absolute
+	JobDir     string `json:"job_dir,omitempty"`  // absolute; relative paths of the plan start here
+	Host       string `json:"host,omitempty"`
 }
 
 // StepStarted comes before a plan step's first try.
@@ -56,6 +59,14 @@ type StepFinished struct {
 	Took     wire.Duration   `json:"took"`
 	Result   json.RawMessage `json:"result"`
 	Summary  string          `json:"summary,omitempty"` // of the result, for people
+}
+
+// StepNoted carries what a plan step has so far, for whoever finishes the run
+// should it not come to its end.
+type StepNoted struct {
+	Place
+	StepKind string          `json:"kind"`
+	Result   json.RawMessage `json:"result"`
 }
 
 // StepFailed comes when no further try will be made.
@@ -121,6 +132,13 @@ type Interrupted struct {
 	Count int `json:"count"`
 }
 
+// RunResumed comes when a run that was cut off is finished.
+type RunResumed struct {
+	RunID   string `json:"run_id"`
+	Job     string `json:"job"`
+	Version string `json:"profjob_version"`
+}
+
 // RunFinished is the last event of a run.
 type RunFinished struct {
 	RunID  string        `json:"run_id"`
@@ -134,10 +152,12 @@ type RunFinished struct {
 
 // The kinds, as they stand in JSON.
 func (RunStarted) Kind() string     { return "run_started" }
+func (RunResumed) Kind() string     { return "run_resumed" }
 func (StepStarted) Kind() string    { return "step_started" }
 func (UndoRegistered) Kind() string { return "undo_registered" }
 func (StepRetrying) Kind() string   { return "step_retrying" }
 func (StepFinished) Kind() string   { return "step_finished" }
+func (StepNoted) Kind() string      { return "step_noted" }
 func (StepFailed) Kind() string     { return "step_failed" }
 func (Undone) Kind() string         { return "undone" }
 func (Intent) Kind() string         { return "intent" }

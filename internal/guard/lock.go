@@ -116,7 +116,7 @@ func (l locks) release() {
 // machine is written.
 func lockName(endpoint string) string {
 	name := endpoint
-	if u, err := url.Parse(endpoint); err == nil {
+	if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
 		host, port := u.Hostname(), u.Port()
 		if ip := net.ParseIP(host); host == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
 			host = "127.0.0.1"

@@ -53,26 +53,26 @@ func (s *server) rescue(ctx context.Context) {
 
 // stop ends one recording, or one session of a gate.
 func (s *server) stop(ctx context.Context, h hold) {
-	what := "stop of the profiler at " + h.Endpoint
+	what := ofProfiler + h.Endpoint
 	if h.Session != "" {
-		what = "disarming of the gate at " + h.Endpoint
+		what = ofGate + h.Endpoint
 	}
 	for try := 1; ; try++ {
-		s.say("%s: sent", what)
+		s.say("%s%s", what, wordSent)
 		began := time.Now()
 		err := h.stop(ctx)
 		took := time.Since(began).Round(time.Millisecond)
 		switch {
 		case err == nil:
-			s.say("%s: done after %s", what, took)
+			s.say("%s%s%s", what, wordDone, took)
 		case settled(err):
-			s.say("%s: answered after %s: %v", what, took, err)
+			s.say("%s%s%s: %v", what, wordAnswered, took, err)
 		case try < stopTries:
 			s.say("%s: try %d of %d failed after %s: %v", what, try, stopTries, took, err)
 			time.Sleep(stopAgain)
 			continue
 		default:
-			s.say("%s: GIVEN UP after %d tries; it may still be on: %v", what, try, err)
+			s.say("%s%s after %d tries; it may still be on: %v", what, wordGivenUp, try, err)
 			return
 		}
 		if h.begun || gone(err) {

@@ -66,7 +66,7 @@ func (s *server) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
-	_, _ = fmt.Fprintf(s.options.Log, "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), text) // nobody is left to tell
+	_, _ = fmt.Fprintf(s.options.Log, "%s %s\n", time.Now().UTC().Format(logTime), text) // nobody is left to tell
 }
 
 // answer writes one line to the run. One that died reads nothing any more.
