@@ -142,6 +142,8 @@ type Config struct {
 	Now      func() time.Time
 	// StopTimeout bounds the wait for a stop's answer; 0: 30 minutes.
 	StopTimeout time.Duration
+	// Options are the kind's own options, as in SetupRequest; nil: none are set.
+	Options map[string]any
 }
 
 // Kind describes one kind of server. It is immutable.
@@ -188,6 +190,24 @@ type SetupRequest struct {
 	Options  map[string]any    // the kind's own options
 	Command  []string          // as the user wrote it, to see what is set there already
 	Env      map[string]string // the whole environment of the launch; nil: not known
+	// Tokens is the window that the server shall record by itself, by its own token
+	// logic; nil: its profiler is started and stopped over HTTP, or something else
+	// records. Kinds whose servers have no such logic take no notice of it.
+	Tokens *TokenWindow
+}
+
+// TokenWindow is a window by tokens: Steps engine steps from the first that
+// schedules at least Threshold tokens.
+type TokenWindow struct {
+	Threshold    int    // at least 1
+	AtMost       int    // most tokens of the first step; 0: no bound
+	Phase        string // of the first step: "any", "decode", "prefill" or "mixed"; empty: any
+	Steps        int    // engine steps to record, at least 1
+	SkipRequests int    // new requests to let pass first
+	All          bool   // every step must qualify, not only the first
+	// Spare is how many passes to record beyond those, for the idle ones among them
+	// that a server counts, too: the trace is cut to Steps.
+	Spare int
 }
 
 // Setup is what must be added to a server's launch.

@@ -46,3 +46,10 @@ func parseVersion(version string) (r release, unreleased bool, err error) {
 	}
 	return r, strings.Contains(m[2], "dev"), nil
 }
+
+// Release takes major, minor and patch out of a version of vLLM, or of a fork
+// that keeps its numbers. Unreleased is true for a build from a commit between
+// two releases, whose number says little: that of a checkout without tags is 0.1.
+func Release(version string) (number [3]int, unreleased bool, err error) {
+	return parseVersion(version)
+}
