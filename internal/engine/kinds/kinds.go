@@ -4,6 +4,7 @@ package kinds
 import (
 	"profjob/internal/engine"
 	"profjob/internal/engine/embedded"
+	"profjob/internal/engine/omni"
 	"profjob/internal/engine/vllm"
 )
 
@@ -11,6 +12,7 @@ import (
 func All() []engine.Kind {
 	return []engine.Kind{
 		vllm.Kind(),
+		omni.Kind(),
 		embedded.Kind(),
 	}
 }

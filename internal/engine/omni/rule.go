@@ -43,16 +43,6 @@ func stopStep(g Generation, steps, spare int) int {
 	return steps - 1 + spare
 }
 
-// Limits are what a server can schedule in one engine step. 0 is not known.
-type Limits struct {
-	MaxNumSeqs          int // requests
-	MaxNumBatchedTokens int // tokens
-	SpeculativeTokens   int // draft tokens of a request; 0: none, or not known
-}
-
-// mostDecodeTokens is the most tokens of a step that only decodes; 0: not known.
-func (l Limits) mostDecodeTokens() int { return l.MaxNumSeqs * (1 + l.SpeculativeTokens) }
-
 // Grade says how well a generation's rule gives a window.
 type Grade string
 
@@ -190,6 +180,9 @@ func fitDecode(f fitted, g Generation, w engine.TokenWindow) fitted {
 // fitG2: other classes than decode never have as many tokens as requests.
 func fitG2(f fitted, w engine.TokenWindow) (fitted, *Refusal) {
 	if w.Phase == phaseAny && w.AtMost == w.Threshold {
+		if w.Threshold == 1 {
+			return f, nil // one token is one request
+		}
 		f.lower("begins at a step of exactly threshold requests with one token each, which is a decode: a prefill of exactly threshold tokens is passed over")
 		return f, nil
 	}
