@@ -42,7 +42,7 @@ func TestJudge(t *testing.T) {
 		{name: "warmup, where requests can be skipped", ask: Ask{Generation: G5, Launched: true, Tokens: decode, Warmup: true}, refused: []string{"skip_requests"}},
 		{name: "warmup that is skipped", ask: Ask{Generation: G3, Launched: true, Tokens: skipping, Warmup: true}, grade: Exact,
 			note: "counts the requests of the warmup", rule: &Rule{Threshold: 64, StopStep: 5, Prefill: true, SkipRequests: 100}},
-		{name: "warmup that cannot be skipped", ask: Ask{Generation: G1, Launched: true, Tokens: skipping, Warmup: true}, refused: []string{"it counts no requests", "a warmup"}},
+		{name: "warmup that cannot be skipped", ask: Ask{Generation: G1, Launched: true, Tokens: skipping, Warmup: true}, refused: []string{"counts no requests", "a warmup"}},
 
 		{name: "by hand, launched", ask: Ask{Generation: G3, Launched: true, Repeat: 3, Attempts: 3, Warmup: true}, grade: Exact},
 		{name: "by hand, running", ask: Ask{Generation: G5, Repeat: 3}, grade: Exact},

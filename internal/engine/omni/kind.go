@@ -1,8 +1,6 @@
 package omni
 
 import (
-	"strings"
-
 	"github.com/zclconf/go-cty/cty"
 
 	"profjob/internal/engine"
@@ -27,7 +25,7 @@ func Kind() engine.Kind {
 		Launchable:    true,
 		Gate:          true,
 		Options: []engine.Option{
-			{Name: optionGeneration, Type: cty.String, OneOf: names(), Doc: "Form of its token logic: " + strings.Join(names(), ", ") + ". Without it, what the server's version tells."},
+			{Name: optionGeneration, Type: cty.String, OneOf: names(), Doc: "Form of its token logic. Without it, what the server's version tells."},
 			{Name: optionRay, Type: cty.Bool, Doc: "Whether its executor is Ray, under which its token logic never records. Without it, what the command of the launch block says."},
 			{Name: optionTokenMode, Type: cty.Bool, Doc: "Whether a server that runs already was launched with the variable of its token threshold set. The server does not tell."},
 		},

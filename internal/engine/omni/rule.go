@@ -95,8 +95,8 @@ func Fit(g Generation, w engine.TokenWindow, l Limits) (Rule, Grade, []string, e
 	}
 	if w.SkipRequests > 0 && g.trait().variables.skip == "" {
 		refusals = append(refusals, &Refusal{
-			What:    "skip_requests on generation " + string(g),
-			Why:     "it counts no requests; the fork does from g3 on",
+			What:    "skip_requests",
+			Why:     "generation " + string(g) + " counts no requests; the fork does from g3 on",
 			Instead: "leave skip_requests out, or " + useTheGate,
 		})
 	}
@@ -213,8 +213,8 @@ func fitExactly(f fitted, g Generation, w engine.TokenWindow, l Limits) (fitted,
 	switch {
 	case w.AtMost != w.Threshold:
 		return f, &Refusal{
-			What:    "at_most above threshold on generation " + string(g),
-			Why:     "it begins at exactly threshold tokens, or at any number above: there is no upper bound",
+			What:    "at_most above threshold",
+			Why:     "the fork begins at exactly threshold tokens, or at any number above: it knows no other bound",
 			Instead: "write at_most = threshold, or leave it out, or " + useTheGate,
 		}
 	case w.Phase == phasePrefill && g == G5:
