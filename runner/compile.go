@@ -55,7 +55,27 @@ func refuse(job *spec.Job) hcl.Diagnostics {
 		}
 		names[t.Name] = t
 	}
-	return slices.Concat(diags, refuseShared(job), refuseTraceDirs(job))
+	return slices.Concat(diags, refuseShared(job), refuseTraceDirs(job), refuseByItself(job))
+}
+
+// refuseByItself: what a server's own token logic cannot give, as far as it is known
+// before the server is.
+func refuseByItself(job *spec.Job) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, t := range job.Targets {
+		target := planTarget(t)
+		target.Gate = planGate(t, target, job.Window.Kind)
+		var tokens *steps.TokensParams
+		count := 0
+		if w := job.Window.Tokens; w != nil {
+			tokens, count = planTokens(w), w.Steps
+		}
+		if err := target.RefuseByItself(tokens, count, job.Repeat, job.Warmup != nil); err != nil {
+			diags = diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "The server cannot record this window",
+				Detail: fmt.Sprintf("%s: %s.", t.Address(), err), Subject: job.DeclRange.Ptr()})
+		}
+	}
+	return diags
 }
 
 // refuseShared: a server that two targets name would be started twice, and each
@@ -119,16 +139,15 @@ type compiler struct {
 func (c *compiler) steps() []Planned {
 	var all []Planned
 	once := func(s steps.Step) { all = append(all, Planned{0, s}) }
-	if launched := c.launched(); len(launched) > 0 {
-		once(&steps.Launch{Header: header("launch", 0), Targets: launched, Record: c.record})
+	if !c.anew() {
+		for _, s := range c.ready(func(kind string) steps.Header { return header(kind, 0) }) {
+			once(s)
+		}
 	}
-	once(&steps.Probe{Header: header("probe", 0), Targets: c.targets, Record: c.record,
-		Strategies: c.strategies(), Count: c.window(steps.Header{}).Count, Evidence: c.job.Window.Evidence, Tokens: planTokens(c.job.Window.Tokens)})
-	once(&steps.Preflight{Header: header("preflight", 0), Targets: c.targets, MinFreeDisk: c.job.Limits.MinFreeDisk})
 	for round := 1; round <= c.job.Repeat; round++ {
 		all = append(all, c.round(round)...)
 	}
-	if len(c.launched()) > 0 {
+	if len(c.launched()) > 0 && !c.anew() {
 		once(&steps.Shutdown{Header: header("shutdown", 0)})
 	}
 	once(&steps.Seal{Header: header("seal", 0), Record: c.record})
@@ -138,13 +157,42 @@ func (c *compiler) steps() []Planned {
 
 func (c *compiler) round(round int) []Planned {
 	named := func(kind string) steps.Header { return header(fmt.Sprintf("round-%02d/%s", round, kind), round) }
-	return []Planned{
-		{round, c.warmup(named("warmup"))},
-		{round, c.window(named("window"))},
-		{round, &steps.Collect{Header: named("collect"), Targets: c.targets, ExpectRanks: c.job.Collect.ExpectRanks,
-			DeleteRemote: c.job.Collect.DeleteRemote, Timeout: wire.Duration(c.job.Collect.Timeout)}},
-		{round, c.verify(named("verify"))},
+	var all []Planned
+	if c.anew() {
+		for _, s := range c.ready(named) {
+			all = append(all, Planned{round, s})
+		}
 	}
+	return append(all,
+		Planned{round, c.warmup(named("warmup"))},
+		Planned{round, c.window(named("window"))},
+		Planned{round, &steps.Collect{Header: named("collect"), Targets: c.targets, ExpectRanks: c.job.Collect.ExpectRanks,
+			DeleteRemote: c.job.Collect.DeleteRemote, Timeout: wire.Duration(c.job.Collect.Timeout)}},
+		Planned{round, c.verify(named("verify"))})
+}
+
+// ready is what comes before a window: once, or in each attempt where the servers
+// are launched anew for it.
+func (c *compiler) ready(named func(kind string) steps.Header) []steps.Step {
+	var all []steps.Step
+	count := c.window(steps.Header{}).Count
+	if launched := c.launched(); len(launched) > 0 {
+		l := &steps.Launch{Header: named("launch"), Targets: launched, Record: c.record}
+		if c.anew() {
+			l.Tokens, l.Count = planTokens(c.job.Window.Tokens), count
+		}
+		all = append(all, l)
+	}
+	return append(all,
+		&steps.Probe{Header: named("probe"), Targets: c.targets, Record: c.record, Strategies: c.strategies(), Count: count,
+			Rounds: c.job.Repeat, Warmup: c.job.Warmup != nil, Evidence: c.job.Window.Evidence, Tokens: planTokens(c.job.Window.Tokens)},
+		&steps.Preflight{Header: named("preflight"), Targets: c.targets, MinFreeDisk: c.job.Limits.MinFreeDisk})
+}
+
+// anew tells whether launched servers record by their own token logic, which does
+// so once in the life of a process: each attempt has a launch of its own.
+func (c *compiler) anew() bool {
+	return c.job.Window.Kind == spec.WindowTokens && slices.ContainsFunc(c.launched(), steps.Target.RecordsByItself)
 }
 
 func (c *compiler) warmup(h steps.Header) *steps.Warmup {
@@ -193,7 +241,7 @@ func header(id string, round int) steps.Header { return steps.Header{Name: id, R
 
 // strategies are those that may serve the window, in order of preference.
 func (c *compiler) strategies() []string {
-	own := ownStrategies(c.job.Window.Kind)
+	own := ownStrategies(c.job.Window.Kind, c.targets)
 	gated := func(t steps.Target) bool { return t.Gate != nil }
 	other := func(t steps.Target) bool { return t.Gate == nil || !t.Gate.Only }
 	switch {
@@ -206,11 +254,12 @@ func (c *compiler) strategies() []string {
 }
 
 // ownStrategies are those by which a server's own profiler serves.
-func ownStrategies(kind spec.WindowKind) []string {
-	switch kind {
-	case spec.WindowManual:
+func ownStrategies(kind spec.WindowKind, targets []steps.Target) []string {
+	switch {
+	case kind == spec.WindowManual:
 		return []string{steps.StrategyTimed}
-	case spec.WindowTokens: // nobody knows beforehand how many steps come before the first that qualifies
+	case kind == spec.WindowTokens && !slices.ContainsFunc(targets, steps.Target.RecordsByItself):
+		// Nobody knows beforehand how many steps come before the first that qualifies.
 		return []string{steps.StrategyObserved}
 	}
 	return []string{steps.StrategyBounded, steps.StrategyObserved}

@@ -141,6 +141,9 @@ func (g *gathering) expect(window WindowResult) {
 			g.stopped = "the server has answered the stop"
 		}
 		unanswered = unanswered || !e.Stopped
+		if e.ByItself {
+			g.settle, g.stopped = settling, "the server records by itself"
+		}
 		if e.StopError != "" {
 			g.grace, g.settle = graceFailed, settling
 			g.stopped = fmt.Sprintf("the stop failed (%s)", e.StopError)

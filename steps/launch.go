@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"net/url"
@@ -28,6 +29,10 @@ type Launch struct {
 	Header
 	Targets []Target `json:"targets"`
 	Record  Record   `json:"record"`
+	// Tokens and Count are the window that servers with a token logic of their own
+	// are to record by it.
+	Tokens *TokensParams `json:"tokens,omitempty"`
+	Count  int           `json:"count,omitempty"`
 }
 
 // LaunchResult says which servers run because of the plan step.
@@ -37,16 +42,20 @@ type LaunchResult struct {
 
 // Launched is one server that was started.
 type Launched struct {
-	Target    string        `json:"target"`
-	Endpoints []string      `json:"endpoints"`
-	TraceDir  string        `json:"trace_dir"`
-	PID       int           `json:"pid"`
-	Version   string        `json:"version,omitempty"`
-	Args      []string      `json:"args,omitempty"` // what was added to the command
-	Env       []string      `json:"env,omitempty"`  // what was added to the environment for the profiler
-	Notes     []string      `json:"notes,omitempty"`
-	Log       string        `json:"log"` // relative to the run directory
-	ReadyIn   wire.Duration `json:"ready_in"`
+	Target    string    `json:"target"`
+	Endpoints []string  `json:"endpoints"`
+	TraceDir  string    `json:"trace_dir"`
+	PID       int       `json:"pid"`
+	Version   string    `json:"version,omitempty"`
+	Args      []string  `json:"args,omitempty"` // what was added to the command
+	Env       []string  `json:"env,omitempty"`  // what was added to the environment for the profiler
+	Notes     []string  `json:"notes,omitempty"`
+	Log       string    `json:"log"` // relative to the run directory
+	Began     time.Time `json:"began"`
+	// Before is what lay in the trace directory before, where the server may record
+	// by itself from the first request on.
+	Before  Snapshot      `json:"before,omitempty"`
+	ReadyIn wire.Duration `json:"ready_in"`
 }
 
 // Summary tells the servers and how long they took.
@@ -73,7 +82,6 @@ type launching struct {
 	Launched
 	target  Target
 	spec    LaunchSpec
-	began   time.Time
 	process Process
 }
 
@@ -114,7 +122,7 @@ func (l *Launch) start(ctx context.Context, run *Run, s *launching) error {
 	if err := run.intend(ctx, what); err != nil {
 		return err
 	}
-	s.began = run.Clock.Now()
+	s.Began = run.Clock.Now()
 	process, err := run.Guard.Launch(ctx, s.spec)
 	if err != nil {
 		return finalServerFailure("start %s: %w", s.spec.Command[0], err)
@@ -180,8 +188,9 @@ func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (*launching, e
 	if err := refuseTaken(ctx, t); err != nil {
 		return nil, err
 	}
-	s := &launching{target: t, Launched: Launched{Target: t.Name, Endpoints: t.Endpoints, Log: "logs/" + t.Name + ".log", Version: t.Version}}
-	if _, err := run.Dir.MkdirAll("logs"); err != nil {
+	s := &launching{target: t, Launched: Launched{Target: t.Name, Endpoints: t.Endpoints, Version: t.Version}}
+	var err error
+	if s.Log, err = run.logFor(t); err != nil {
 		return nil, err
 	}
 	env, err := run.launchEnv(t)
@@ -196,7 +205,35 @@ func (l *Launch) prepare(ctx context.Context, run *Run, t Target) (*launching, e
 	if s.TraceDir, err = l.traceDir(run, t); err != nil {
 		return nil, err
 	}
-	return s, s.withProfiler(ctx, l.Record, whole, env)
+	own := l.ownWindow(t, run.Place.Attempt)
+	if own != nil {
+		if s.Before, err = run.snapshotOf(ctx, s.TraceDir); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.withProfiler(ctx, l.Record, own, whole, env)
+}
+
+// logFor gives the path of a log for a launch, and clears away what an earlier one
+// of the target has left: a server that is launched anew has another address.
+func (r *Run) logFor(t Target) (string, error) {
+	if _, err := r.Dir.MkdirAll("logs"); err != nil {
+		return "", err
+	}
+	if err := os.Remove(addressFile(r, t)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	for n := 1; ; n++ {
+		log := fmt.Sprintf("logs/%s.log", t.Name)
+		if n > 1 {
+			log = fmt.Sprintf("logs/%s-%d.log", t.Name, n)
+		}
+		if _, err := os.Lstat(r.Dir.Join(log)); errors.Is(err, fs.ErrNotExist) {
+			return log, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
 }
 
 func (l *Launch) command(run *Run, t Target) []string {
@@ -260,7 +297,7 @@ func (l *Launch) await(ctx context.Context, run *Run, s *launching) error {
 	for {
 		err := l.ready(ctx, run, s.target, &s.Launched)
 		if err == nil {
-			s.ReadyIn = wire.Duration(run.Clock.Now().Sub(s.began))
+			s.ReadyIn = wire.Duration(run.Clock.Now().Sub(s.Began))
 			return run.Emit(event.Outcome{Place: run.Place, Action: "launch", Target: s.target.Name,
 				Endpoint: strings.Join(s.Endpoints, " "), Took: s.ReadyIn})
 		}
@@ -270,7 +307,7 @@ func (l *Launch) await(ctx context.Context, run *Run, s *launching) error {
 				exitText(s.process), s.Log, run.logTail(s.Log))
 		default:
 		}
-		if run.Clock.Now().Sub(s.began) > timeout {
+		if run.Clock.Now().Sub(s.Began) > timeout {
 			return finalServerFailure("not ready within %s: %w; the end of %s:\n%s",
 				timeout, err, s.Log, run.logTail(s.Log))
 		}
@@ -294,7 +331,7 @@ func (l *Launch) ready(ctx context.Context, run *Run, t Target, s *Launched) err
 		if err != nil {
 			return err
 		}
-		client, err := run.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: run.Clock.Now})
+		client, err := run.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: run.Clock.Now, Options: t.Options})
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,9 @@ func TestLaunchFails(t *testing.T) {
 	}{
 		{"ends at once", func(h *host, _ *Target, p *fakeProcess) {
 			p.die(errors.New("exit status 1"))
-			h.write("logs/server.log", "first\nwrong argument, token hf-s3cret\n")
+			h.guard.launch = func(s LaunchSpec) (Process, error) {
+				return p, os.WriteFile(s.Log, []byte("first\nwrong argument, token hf-s3cret\n"), 0o600)
+			}
 		}, ExitServer, "ended before it was ready (exit status 1); the end of logs/server.log:\n    first\n    wrong argument, token (sensitive)", 1},
 		{"ends well", func(_ *host, _ *Target, p *fakeProcess) { p.die(nil) }, ExitServer, "(exit status 0)", 1},
 		{"is never ready", func(*host, *Target, *fakeProcess) {}, ExitServer, "not ready within 1m0s", 1},

@@ -31,7 +31,7 @@ func (s *launching) withGate(run *Run, whole map[string]string) error {
 
 // withProfiler completes a launch by which the server's own profiler can record
 // what is asked for. user is what the job file sets of the whole environment.
-func (s *launching) withProfiler(ctx context.Context, record Record, whole, user map[string]string) error {
+func (s *launching) withProfiler(ctx context.Context, record Record, own *engine.TokenWindow, whole, user map[string]string) error {
 	kind := s.target.kind()
 	if s.Version == "" && kind.Version != nil {
 		version, err := kind.Version(ctx, s.spec.Command, whole, s.spec.Dir)
@@ -42,7 +42,7 @@ func (s *launching) withProfiler(ctx context.Context, record Record, whole, user
 	}
 	// What is inherited counts as set: an outer VLLM_TORCH_PROFILER_DIR must not pass unseen.
 	setup, err := kind.Setup(engine.SetupRequest{Version: s.Version, TraceDir: s.TraceDir, Record: record,
-		Options: s.target.Options, Command: s.spec.Command, Env: whole})
+		Options: s.target.Options, Command: s.spec.Command, Env: whole, Tokens: own})
 	if err != nil {
 		return finalServerFailure("%w", err)
 	}

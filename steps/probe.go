@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cenkalti/backoff/v4"
@@ -21,6 +22,8 @@ type Probe struct {
 	Record     Record   `json:"record"`
 	Strategies []string `json:"strategies"`      // in order of preference
 	Count      int      `json:"count,omitempty"` // engine steps of the window
+	Rounds     int      `json:"rounds,omitempty"`
+	Warmup     bool     `json:"warmup,omitempty"` // requests are sent before the window
 	Evidence   string   `json:"evidence,omitempty"`
 	// Tokens is what a window by tokens asks for; the evidence must be able to show it.
 	Tokens *TokensParams `json:"tokens,omitempty"`
@@ -122,12 +125,24 @@ func (p *Probe) Judge(target Target, traceDir string, info engine.Info, told *Ga
 		return Choice{}, fmt.Errorf("the server was launched without %s, which the record block asks for; %s",
 			strings.Join(missing, ", "), WhatToSet(target, traceDir, info.Version, p.Record))
 	}
-	return p.choose(info)
+	return p.choose(target, info)
 }
 
 // choose gives the strategy that serves on a server.
-func (p *Probe) choose(info engine.Info) (Choice, error) {
+func (p *Probe) choose(target Target, info engine.Info) (Choice, error) {
+	allowed := p.Strategies
+	if target.kind().ByItself != nil {
+		choice, fatal, err := p.byItself(target, info)
+		switch {
+		case fatal:
+			return Choice{}, err
+		case choice.ByItself && slices.Contains(allowed, StrategyBounded):
+			return choice, p.Tokens.evident(info, p.Record.Shapes)
+		}
+	}
 	if p.Tokens != nil {
+		// Nobody knows beforehand how many steps come before the first that qualifies.
+		allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == StrategyBounded })
 		if err := p.Tokens.decidable(info, p.Record.Shapes); err != nil {
 			return Choice{}, err
 		}
@@ -135,7 +150,7 @@ func (p *Probe) choose(info engine.Info) (Choice, error) {
 			return Choice{}, err
 		}
 	}
-	return Choose(p.Strategies, p.Evidence, info)
+	return Choose(allowed, p.Evidence, info)
 }
 
 // Target gives the target of a name.

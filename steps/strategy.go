@@ -25,6 +25,8 @@ var ErrNoStrategy = errors.New("no strategy serves")
 type Choice struct {
 	Strategy string `json:"strategy"`
 	Why      string `json:"why"`
+	// ByItself: the server begins and ends the recording; nothing is sent to it.
+	ByItself bool `json:"by_itself,omitempty"`
 }
 
 // Choose gives the first of the plan's strategies that a server can serve. It is

@@ -126,7 +126,7 @@ func (r *Run) servers(targets []Target) ([]server, error) {
 			return nil, fmt.Errorf("target %s: %w", t.Name, err)
 		}
 		for _, e := range r.endpoints(t) {
-			c, err := r.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: r.Clock.Now})
+			c, err := r.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: r.Clock.Now, Options: t.Options})
 			if err != nil {
 				return nil, fmt.Errorf("target %s: %w", t.Name, err)
 			}

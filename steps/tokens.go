@@ -45,8 +45,13 @@ func (t *TokensParams) selection(count int) trace.Window {
 // decidable says why the traces of a server cannot show a window by tokens; nil if they can.
 func (t *TokensParams) decidable(info engine.Info, shapes bool) error {
 	if t.SkipRequests > 0 {
-		return fmt.Errorf("%w: skip_requests needs a server that counts its requests itself", ErrNoStrategy)
+		return fmt.Errorf("%w: skip_requests needs a server that counts its requests itself: give it the gate", ErrNoStrategy)
 	}
+	return t.evident(info, shapes)
+}
+
+// evident says why a trace cannot prove that it holds such a window; nil if it can.
+func (t *TokensParams) evident(info engine.Info, shapes bool) error {
 	if info.AnnotatesTokens {
 		return nil
 	}

@@ -238,9 +238,22 @@ func (v *Verify) judge(run *Run, window WindowResult, result *VerifyResult, unre
 		return nil
 	}
 	// What ended it early, or did not end it at all, another attempt would meet again.
-	final := window.Ended == EndedLimit || v.Until != "" && window.Ended == EndedTimeout
+	final := window.Ended == EndedLimit || v.once(window) || v.Until != "" && window.Ended == EndedTimeout
 	return &Failure{Status: archive.StatusWindowNotMet, Exit: ExitWindow, Final: final,
 		Err: fmt.Errorf("the window asked for was not got: %s", strings.Join(missed, "; "))}
+}
+
+// once tells whether a server has recorded by itself that nobody launches anew: it
+// does so once in its life.
+func (v *Verify) once(window WindowResult) bool {
+	for _, e := range window.Endpoints {
+		for _, t := range v.Targets {
+			if t.Name == e.Target && e.ByItself && !t.Launched() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // windowName names a window for people.

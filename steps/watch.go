@@ -47,6 +47,8 @@ func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
 	switch {
 	case s.session != "":
 		waits = append(waits, watch.gated)
+	case e.ByItself:
+		waits = append(waits, watch.disk, watch.byItself)
 	case w.window.Form == "manual":
 		waits = append(waits, watch.disk)
 	default:

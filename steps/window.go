@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,8 @@ type EndpointWindow struct {
 	Seen      int64  `json:"seen"` // engine steps by the server's own count; −1: not known
 	Ended     string `json:"ended"`
 	Error     string `json:"error,omitempty"` // why it could not be recorded to the end
+	// ByItself: the server began and ended the recording; nothing was sent to it.
+	ByItself bool `json:"by_itself,omitempty"`
 	// Gate is what the gate told of the window, where it is the gate that recorded.
 	Gate *GateSession `json:"gate,omitempty"`
 }
@@ -122,6 +125,10 @@ func (w *Window) Do(ctx context.Context, run *Run) (any, error) {
 		if run.byGate(t) {
 			continue // the gate tells which files are the window's
 		}
+		if s, ok := run.launchedServer(t); ok && run.byItself(t) {
+			result.Before[t.Name] = s.Before // it may have recorded since
+			continue
+		}
 		result.Before[t.Name], err = run.snapshot(ctx, t)
 		switch {
 		case ctx.Err() != nil:
@@ -162,8 +169,8 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server, befor
 	for i := range servers {
 		s := &servers[i]
 		choice, bound := w.choice(run, *s)
-		windows[i] = EndpointWindow{Target: s.Target.Name, Endpoint: s.Endpoint, Strategy: choice, Bound: bound, Seen: -1}
-		if choice == StrategyGate {
+		windows[i] = EndpointWindow{Target: s.Target.Name, Endpoint: s.Endpoint, Strategy: choice.Strategy, Bound: bound, ByItself: choice.ByItself, Seen: -1}
+		if choice.Strategy == StrategyGate {
 			s.session = run.session()
 			windows[i].Gate = &GateSession{Session: s.session}
 		}
@@ -174,6 +181,13 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server, befor
 	for i, s := range servers {
 		wg.Go(func() {
 			windows[i].StartSent = run.Clock.Now()
+			if windows[i].ByItself {
+				windows[i].StartAnswered = run.Clock.Now()
+				if launched, ok := run.launchedServer(s.Target); ok {
+					windows[i].StartSent = launched.Began
+				}
+				return
+			}
 			errs[i] = safely("start "+s.Endpoint, func() error { return w.start(ctx, run, s, windows[i].Bound) })
 			windows[i].StartAnswered = run.Clock.Now()
 		})
@@ -200,17 +214,23 @@ func (w *Window) start(ctx context.Context, run *Run, s server, bound int) error
 }
 
 // choice gives the strategy that the probe chose, and the bound to ask for.
-func (w *Window) choice(run *Run, s server) (strategy string, bound int) {
+func (w *Window) choice(run *Run, s server) (choice Choice, bound int) {
 	probed, _ := Latest[ProbeResult](run.State)
 	for _, e := range probed.Endpoints {
 		if e.Target == s.Target.Name && e.Endpoint == s.Endpoint {
-			strategy = e.Choice.Strategy
+			choice = e.Choice
 		}
 	}
-	if strategy == StrategyBounded {
+	if choice.Strategy == StrategyBounded && !choice.ByItself {
 		bound = w.bound()
 	}
-	return strategy, bound
+	return choice, bound
+}
+
+// byItself tells whether a target's servers record by themselves.
+func (r *Run) byItself(t Target) bool {
+	probed, _ := Latest[ProbeResult](r.State)
+	return slices.ContainsFunc(probed.Endpoints, func(e Probed) bool { return e.Target == t.Name && e.Choice.ByItself })
 }
 
 // bound is what the server is told to stop after. It counts idle passes, too: in
@@ -284,9 +304,11 @@ func (w *Window) stopOne(ctx context.Context, run *Run, s server, e *EndpointWin
 	defer cancel()
 	e.StopSent = run.Clock.Now()
 	var err error
-	if s.session != "" {
+	switch {
+	case e.ByItself: // it ends by itself, and a stop it would not carry out
+	case s.session != "":
 		err = w.disarmOne(ctx, run, s, e)
-	} else {
+	default:
 		err = run.stop(ctx, s)
 	}
 	e.StopAnswered = run.Clock.Now()
@@ -334,7 +356,11 @@ type Snapshot map[string]string
 
 // snapshot lists a target's trace directory; one that is not there yet is empty.
 func (r *Run) snapshot(ctx context.Context, t Target) (Snapshot, error) {
-	files, err := r.Files(r.traceDir(t)).List(ctx, ".")
+	return r.snapshotOf(ctx, r.traceDir(t))
+}
+
+func (r *Run) snapshotOf(ctx context.Context, dir string) (Snapshot, error) {
+	files, err := r.Files(dir).List(ctx, ".")
 	if errors.Is(err, fs.ErrNotExist) {
 		return Snapshot{}, nil
 	}

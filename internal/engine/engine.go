@@ -163,6 +163,11 @@ type Kind struct {
 	New func(Config) (Client, error)
 	// Setup says what a launch needs so that the server can be profiled as asked.
 	Setup func(SetupRequest) (Setup, error)
+	// ByItself says whether a server of the kind gives a window by tokens by its own
+	// token logic, without being started and stopped over HTTP; with no Tokens in the
+	// request, whether it can be started and stopped at all. The error says why not,
+	// and what to do. Nil: the kind has no such logic.
+	ByItself func(SelfRequest) (Self, error)
 	// Version finds the version of the server that a command would launch in the
 	// folder dir, without starting it. env is the whole environment that the server
 	// will have. Nil where it need not be known.
@@ -208,6 +213,24 @@ type TokenWindow struct {
 	// Spare is how many passes to record beyond those, for the idle ones among them
 	// that a server counts, too: the trace is cut to Steps.
 	Spare int
+}
+
+// SelfRequest is a window that a server may record by itself.
+type SelfRequest struct {
+	Version  string         // of the server
+	Options  map[string]any // the kind's own options
+	Command  []string       // of the launch; nil: the server runs already
+	Launched bool           // the run launches the server, and can do so again
+	Tokens   *TokenWindow   // nil: a window by steps or by time, which is got over HTTP
+	Windows  int            // that one server process shall give: rounds times attempts
+	Warmup   bool           // requests are sent before the window
+}
+
+// Self is how a server gives a window by itself.
+type Self struct {
+	// Started: the server begins and ends the recording by itself; nothing is sent.
+	Started bool
+	Notes   []string // for people
 }
 
 // Setup is what must be added to a server's launch.

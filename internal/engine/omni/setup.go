@@ -36,6 +36,9 @@ const unreached = 1<<31 - 1
 // where it would end the server's start, the error names both. A window that the
 // generation's rule cannot give is an error that holds a *Refusal.
 func SetupLaunch(r engine.SetupRequest) (engine.Setup, error) {
+	if r.NoProfiler {
+		return engine.Setup{}, nil
+	}
 	g, notes, err := generation(r.Options, r.Version)
 	if err != nil {
 		return engine.Setup{}, fmt.Errorf("set up the launch: %w", err)
