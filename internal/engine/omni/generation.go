@@ -53,11 +53,6 @@ func (g Generation) dialect() string { return "omni-" + string(g) }
 // generation has no such one.
 type variables struct{ threshold, stop, prefill, skip string }
 
-// all are the names that there are, in the order in which they are shown.
-func (v variables) all() []string {
-	return slices.DeleteFunc([]string{v.threshold, v.stop, v.prefill, v.skip}, func(name string) bool { return name == "" })
-}
-
 // trait is what is known of one generation.
 type trait struct {
 	generation Generation
