@@ -21,7 +21,8 @@ type Server struct {
 	Secret   string
 	// Complete asks for one completion of so many tokens, for a prompt of so many,
 	// and waits for its end. The suite calls it from several goroutines, four at
-	// once at most. Prompts have 4 to 90 tokens.
+	// once at most. Prompts have 4 to 90 tokens; on a server with a prefix cache
+	// they are to be unlike those before.
 	Complete func(ctx context.Context, prompt, output int) error
 
 	// VLLM is the beginning of the version that hello is to tell; Hooks the
@@ -120,10 +121,13 @@ func (b *bench) settle(t *testing.T, session string) *gate.Status {
 		if got.State.Ended() {
 			return got
 		}
+		if t.Failed() { // without traffic it would not end
+			t.FailNow()
+		}
 		select {
 		case <-ctx.Done():
 			t.Fatalf("%s has not ended within %s: %+v", session, patience, got)
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -87,7 +87,11 @@ func standin(t *testing.T, mode, secret string) string {
 }
 
 func complete(ctx context.Context, endpoint string, prompt, output int) error {
-	body, err := json.Marshal(map[string]any{"prompt": slices.Repeat([]int{7}, prompt), "max_tokens": output})
+	ids := make([]int, prompt)
+	for i := range ids {
+		ids[i] = 5 + rand.IntN(200) // unlike any before, for prefix caches
+	}
+	body, err := json.Marshal(map[string]any{"model": "tiny", "prompt": ids, "max_tokens": output, "ignore_eos": true})
 	if err != nil {
 		return err
 	}
@@ -95,6 +99,7 @@ func complete(ctx context.Context, endpoint string, prompt, output int) error {
 	if err != nil {
 		return err
 	}
+	r.Header.Set("Content-Type", "application/json")
 	r.Close = true
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
