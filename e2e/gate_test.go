@@ -114,7 +114,7 @@ func TestGate(t *testing.T) {
 	defer func() {
 		printGate(t, rows)
 		printRuns(t, jobs)
-		printTable(t, "server\tdisarmed after kill -9\tstep before\tarmed\tafter", kills)
+		printTable(t, "server\tkill -9 of\tdisarmed after\tstep before\tarmed\tafter", kills)
 	}()
 	for _, version := range []string{"0.11.0", "0.15.1", "0.32.0"} {
 		t.Run(version, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestGate(t *testing.T) {
 			jobs = append(jobs, gateJobs(t, s, gateWindows(more), 1)...)
 			gateBadInput(t, s, c)
 			if full() || version == "0.32.0" {
-				kills = append(kills, gateKilled(t, s, c))
+				kills = append(kills, gateKilled(t, s, c)...)
 			}
 			s.healthy(t)
 		})
@@ -160,6 +160,13 @@ func TestGate(t *testing.T) {
 		}
 		jobs = append(jobs, gateJobs(t, s, gateWindows(3), 2)...)
 		secondCoreFails(t, s, c, breaks)
+		t.Setenv("PROFJOB_VAR_secret", gateSecret)
+		r := run(t, "jobs/gate.hcl", "--var", "endpoint="+s.endpoint)
+		if r.exit != 4 {
+			t.Errorf("a worker of the second core fails: exit %d", r.exit)
+		}
+		contains(t, r.stderr, "core 1 rank 0")
+		contains(t, r.stderr, "made to fail")
 	})
 }
 

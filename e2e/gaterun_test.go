@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -176,36 +177,81 @@ func printRuns(t *testing.T, rows []string) {
 	printTable(t, "server\tjob\twindow\tof\trecord\tcore\trank\tsteps\tfirst\texact", rows)
 }
 
-// gateKilled kills profjob while a gate is armed for a window that never opens, and
-// measures until when it is, and what a decode step takes before, meanwhile and after.
-func gateKilled(t *testing.T, s server, c *gate.Client) string {
+// gateKilled kills profjob while a gate is armed for a window that never opens, alone
+// and together with its guard, and measures until when the gate is armed, and what a
+// decode step takes before, meanwhile and after.
+func gateKilled(t *testing.T, s server, c *gate.Client) (rows []string) {
 	t.Helper()
 	t.Setenv("PROFJOB_VAR_secret", gateSecret)
 	before := stepTime(t, s)
+	dir := t.TempDir()
+	killed := armAndKill(t, s, c, dir, false)
+	waitBusy(t, c, false, 5*time.Second)
+	rows = append(rows, fmt.Sprintf("%s\tprofjob\t%.1f s\t%s\t\t%s", s.version, time.Since(killed).Seconds(), before, stepTime(t, s)))
+
+	killed = armAndKill(t, s, c, dir, true)
+	armed := stepTime(t, s)
+	waitBusy(t, c, false, time.Minute)
+	off := time.Since(killed)
+	if off < 20*time.Second {
+		t.Errorf("disarmed after %s: not by its lease", off)
+	}
+	after := stepTime(t, s)
+	if after > before*3/2 {
+		t.Errorf("a step took %s before and takes %s after", before, after)
+	}
+	return append(rows, fmt.Sprintf("%s\tprofjob and its guard\t%.1f s\t%s\t%s\t%s", s.version, off.Seconds(), before, armed, after))
+}
+
+// armAndKill has a run arm the gate, and kills it, and its guard before it if asked to.
+func armAndKill(t *testing.T, s server, c *gate.Client, dir string, guardToo bool) (killed time.Time) {
+	t.Helper()
 	job, err := filepath.Abs("jobs/gate.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(profjob(t), "run", job, "--var", "endpoint="+s.endpoint, "--var", `windows={never={threshold=2000}}`)
-	cmd.Dir = t.TempDir()
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PROFJOB_STATE_DIR="+t.TempDir())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	waitBusy(t, c, true, time.Minute)
+	if guardToo {
+		if err := syscall.Kill(guardOf(t, dir, cmd.Process.Pid), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // killed
-	killed := time.Now()
-	armed := stepTime(t, s)
-	waitBusy(t, c, false, time.Minute)
-	off := time.Since(killed)
-	after := stepTime(t, s)
-	if after > before*3/2 {
-		t.Errorf("a step took %s before and takes %s after", before, after)
+	return time.Now()
+}
+
+// guardOf reads the number of a run's guard from its log.
+func guardOf(t *testing.T, dir string, run int) int {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "runs/*/*.partial/guard.log"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return fmt.Sprintf("%s\t%.1f s\t%s\t%s\t%s", s.version, off.Seconds(), before, armed, after)
+	for _, log := range logs {
+		data, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, found := strings.Cut(string(data), fmt.Sprintf("guard of process %d, itself ", run))
+		if fields := strings.Fields(rest); found && len(fields) > 0 {
+			pid, err := strconv.Atoi(fields[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	t.Fatalf("no guard of %d in %v", run, logs)
+	return 0
 }
 
 func waitBusy(t *testing.T, c *gate.Client, busy bool, within time.Duration) {
