@@ -26,6 +26,11 @@ e2e: build ## job files against a real vLLM on CPU in three versions, the bounde
 e2e-full: build ## the same and what is too long for every change; prints the table of docs/vllm.md
 	PROFJOB_E2E_FULL=1 $(GO) test -tags e2e -count=1 -timeout 170m -v ./e2e/...
 
+N ?= 300
+.PHONY: chaos
+chaos: build ## kills N runs at random moments and checks what must hold after each; prints a table
+	PROFJOB_CHAOS=$(N) $(GO) test -tags e2e -count=1 -timeout 170m -v -run '^TestChaos$$' ./e2e
+
 .PHONY: bench
 bench: ## benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
