@@ -131,8 +131,9 @@ func (c *chaos) command(t *testing.T, job string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	if len(args) == 0 {
-		args = []string{"run", file, "--job", job, "--var", "endpoint=" + c.server.endpoint, "--var", "trace_dir=" + c.server.traceDir, "--var", "engine=" + c.server.engine}
+		args = []string{"run", file, "--job", job}
 	}
+	args = append(args, "--var", "endpoint="+c.server.endpoint, "--var", "trace_dir="+c.server.traceDir)
 	for _, sub := range []string{"tmp", "state"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, sub), 0o700); err != nil {
 			t.Fatal(err)

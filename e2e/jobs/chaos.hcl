@@ -9,11 +9,6 @@ variable "trace_dir" {
   type = string
 }
 
-variable "engine" {
-  type    = string
-  default = "embedded"
-}
-
 variable "secret" {
   type      = string
   sensitive = true
