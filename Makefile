@@ -31,6 +31,10 @@ N ?= 300
 chaos: build ## kills N runs at random moments and checks what must hold after each; prints a table
 	PROFJOB_CHAOS=$(N) $(GO) test -tags e2e -count=1 -timeout 170m -v -run '^TestChaos$$' ./e2e
 
+.PHONY: faults
+faults: build ## every way in which a server can misbehave; prints what became of each
+	PROFJOB_FAULTS=1 $(GO) test -tags e2e -count=1 -timeout 60m -v -run '^TestFaults$$' ./e2e
+
 .PHONY: bench
 bench: ## benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -62,6 +62,8 @@ const (
 	graceAnswered = 10 * time.Second
 	// graceFailed is for those that have answered it with an error.
 	graceFailed = 30 * time.Second
+	// graceAgain is for a stop that was sent once more.
+	graceAgain = 3 * time.Second
 	// settling is how long nothing may change where no answer says that all is
 	// there: other ranks' files may come after the first.
 	settling = 3 * time.Second
@@ -126,6 +128,7 @@ type gathering struct {
 	grace   time.Duration // how long nothing may change before the wait is given up; 0: until collect.timeout
 	listing Snapshot      // as it was at the last look
 	changed time.Time     // when it last differed from the one before
+	again   bool          // the stops were sent once more
 }
 
 // expect works out from what became of the stops what must be there, and how long
@@ -175,7 +178,10 @@ func (g *gathering) gather(ctx context.Context) error {
 			return g.deleteRemote(ctx)
 		}
 		if g.grace > 0 && quiet >= g.grace {
-			return g.missing(ctx, got, listed)
+			if !g.stopAgain(ctx, got) {
+				return g.missing(ctx, got, listed)
+			}
+			continue
 		}
 		g.run.progress("waiting for traces", int64(got), int64(g.need), "traces")
 		// The longer nothing has changed, the less often it is looked at.
@@ -183,6 +189,28 @@ func (g *gathering) gather(ctx context.Context) error {
 			return g.cutShort(ctx, err)
 		}
 	}
+}
+
+// stopAgain sends the stops of a target once more where its traces do not come: an
+// answer is no proof that it was carried out, a trace is. It is false where that was
+// done already, or there is nothing to stop.
+func (g *gathering) stopAgain(ctx context.Context, got int) bool {
+	if g.again || got >= g.need || g.run.byItself(g.target) {
+		return false
+	}
+	g.again = true
+	servers, err := g.run.servers([]Target{g.target})
+	if err != nil || len(servers) == 0 || ctx.Err() != nil {
+		return false
+	}
+	_ = g.run.warn("%s: no trace came %s after its stop was answered: the stop is sent once more", g.target.Name, g.grace)
+	for _, s := range servers {
+		if err := g.run.stop(ctx, s); err != nil && !answeredStop(err) {
+			_ = g.run.warn("%s: %v", g.target.Name, err)
+		}
+	}
+	g.changed, g.grace = g.run.Clock.Now(), graceAgain
+	return true
 }
 
 // cutShort says what there was when the wait came to its end before its time; any

@@ -230,10 +230,10 @@ func TestCollectGivesUp(t *testing.T) {
 		final  bool
 		gone   bool // the directory
 	}{
-		{name: "stop answered", least: graceAnswered, most: graceAnswered + time.Second, text: "holds 0 of 1 complete traces"},
-		{name: "stop answered, half a file", half: true, least: graceAnswered, most: graceAnswered + time.Second, text: "not complete: rank0.1.pt.trace.json.gz"},
-		{name: "stop answered, no directory", gone: true, least: graceAnswered, most: graceAnswered + time.Second, text: "the directory does not exist", final: true},
-		{name: "stop answered with 500", change: func(e *EndpointWindow) { e.StopError = "500" }, least: graceFailed, most: graceFailed + 2*time.Second, text: "holds 0 of 1"},
+		{name: "stop answered", least: graceAnswered + graceAgain, most: graceAnswered + graceAgain + time.Second, text: "holds 0 of 1 complete traces"},
+		{name: "stop answered, half a file", half: true, least: graceAnswered + graceAgain, most: graceAnswered + graceAgain + time.Second, text: "not complete: rank0.1.pt.trace.json.gz"},
+		{name: "stop answered, no directory", gone: true, least: graceAnswered + graceAgain, most: graceAnswered + graceAgain + time.Second, text: "the directory does not exist", final: true},
+		{name: "stop answered with 500", change: func(e *EndpointWindow) { e.StopError = "500" }, least: graceFailed + graceAgain, most: graceFailed + graceAgain + 2*time.Second, text: "holds 0 of 1"},
 		{name: "stop not answered", change: func(e *EndpointWindow) { e.Stopped, e.StopError = false, "reset" },
 			least: 30 * time.Minute, most: 30 * time.Minute, text: "collect.timeout (30m0s) is over"},
 		{name: "stop not answered, half a file", half: true, change: func(e *EndpointWindow) { e.Stopped, e.StopError = false, "reset" },
@@ -260,6 +260,9 @@ func TestCollectGivesUp(t *testing.T) {
 				failed(t, err, ExitIncomplete, c.text)
 				if took := time.Since(began); took < c.least || took > c.most {
 					t.Errorf("it took %s", took)
+				}
+				if again := c.least < time.Minute; again != (h.asked("a") == "a:stop") {
+					t.Errorf("the server was asked %q", h.asked("a"))
 				}
 				if final := strings.Contains(fmt.Sprintf("%#v", failureIn(err)), "Final:true"); final != c.final {
 					t.Errorf("final %t: %v", final, err)
