@@ -30,7 +30,8 @@ var (
 
 const (
 	armedLine   = "Profiler armed on request #"
-	ignoredLine = "origin profiler is disabled because " // …PROFILER_TOKEN_THRESHOLD is set
+	ignoredLine = "origin profiler is disabled because "  // …PROFILER_TOKEN_THRESHOLD is set
+	wrapperLine = "NPU profiling enabled. Traces will be" // omni_npu/profiler/wrapper.py, which the first builds on 0.25 do not have
 )
 
 // ReadLog finds signs in the log of a server.
@@ -49,7 +50,7 @@ func ReadLog(text string) Signs {
 		}
 	}
 	switch {
-	case legacy: // only G5 has new names
+	case legacy, strings.Contains(text, wrapperLine): // only G5 has new names, and a profiler of that kind
 		s.Generation = G5
 	case s.Armed && (s.Generation == G1 || s.Generation == G2):
 		s.Generation = G3 // the first that counts requests

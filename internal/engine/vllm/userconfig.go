@@ -16,6 +16,13 @@ type userConfig struct {
 	values map[string]any // nil: it says nothing
 }
 
+// ProfilerConfig gives what a command says in --profiler-config, by the keys of
+// vLLM's ProfilerConfig, as JSON has it; nil where it says nothing.
+func ProfilerConfig(command []string) (map[string]any, error) {
+	u, err := readUserConfig(command)
+	return u.values, err
+}
+
 // readUserConfig finds --profiler-config JSON and --profiler-config.KEY VALUE in
 // a command, each also with "=" and with underscores (vllm/utils/argparse_utils.py,
 // FlexibleArgumentParser.parse_args).
