@@ -97,9 +97,32 @@ func (w *writer) writeConfig() error {
 	if err != nil {
 		return err
 	}
+	if err := w.checkIterations(); err != nil {
+		return err
+	}
 	maps.Copy(w.out.Env, s.Env)
 	w.out.Args = s.Args
 	w.out.Notes = append(w.out.Notes, s.Notes...)
+	return nil
+}
+
+// checkIterations refuses what waits for vLLM's count of iterations, which is kept
+// in the part of its worker that the fork's replaces: Worker.annotate_profile, which
+// NPUWorker.execute_model does not call (vllm/v1/worker/gpu_worker.py,
+// vllm/profiler/wrapper.py; omni/worker/npu_worker.py, G5).
+func (w *writer) checkIterations() error {
+	config, err := vllm.ProfilerConfig(w.request.Command)
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{"delay_iterations", "wait_iterations", "warmup_iterations"} {
+		if n, ok := config[key].(float64); ok && n > 0 {
+			return fmt.Errorf("launch.command has --profiler-config.%s=%v: the fork's worker counts no iterations, so that the profiler would never begin: remove it", key, n)
+		}
+	}
+	if n, ok := config["max_iterations"].(float64); ok && n > 0 {
+		w.note("launch.command has --profiler-config.max_iterations=%v: the fork's worker counts no iterations, so that it ends no recording", n)
+	}
 	return nil
 }
 
