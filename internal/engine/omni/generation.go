@@ -67,9 +67,14 @@ type trait struct {
 	// always: the token logic is on whenever the profiler is configured; else only
 	// where the variable of the threshold is set, whatever it says.
 	always bool
-	// samplesApart: the worker samples in a call of its own after execute_model, and
-	// the logic stops the profiler at the end of execute_model, so that the last of
-	// the passes that it records is without its sampling: no whole engine step.
+	// ignores: with its token logic on, a worker answers starts and stops over HTTP
+	// and carries none out. Else it has one profiler for both, and the logic stops it
+	// once its own passes are over, whoever started it.
+	ignores bool
+	// samplesApart: there are builds whose worker samples in a call of its own after
+	// execute_model. The logic stops the profiler at the end of execute_model, so that
+	// the last of the passes that they record is without its sampling: no whole engine
+	// step.
 	samplesApart bool
 }
 
@@ -79,20 +84,28 @@ var (
 	newNames = variables{"OMNI_PROFILE_TOKEN_THRESHOLD", "OMNI_PROFILE_STOP_STEP", "OMNI_ENABLE_PREFILL_PROFILER", "OMNI_PROFILE_SKIP_REQUESTS"}
 )
 
-// traits are the generations, oldest first, read in the fork's public sources:
-// omni/adaptors/vllm/worker/npu_worker.py (G1, on vLLM 0.9.0, which hands fixed
-// record options to torch_npu), omni_npu/worker/npu_worker.py (G2 on 0.11; G3 on
-// 0.14, which has sample_tokens; G5 on 0.25.1) and omni_npu/envs.py (G5, the names
-// and their fallbacks).
+// traits are the generations, oldest first, read in the public sources of
+// omni-ai-npu/omni-infer and of its plugin omni-npu:
+//
+//   - G1: omni/adaptors/vllm/worker/npu_worker.py, on vLLM 0.9.0. It hands fixed
+//     record options to torch_npu.
+//   - G2: omni_npu/v1/worker/npu_worker.py, on 0.11 and 0.12. Its first builds sample
+//     within execute_model; those on 0.12 have sample_tokens, as the vLLM below them
+//     has. The version need not be known where the generation is given, so that all
+//     are taken for the latter: the former record a step more, which is cut off.
+//   - G3: omni_npu/worker/npu_worker.py, on 0.14.0.
+//   - G5: omni/worker/npu_worker.py on 0.25.1, whose NPUWorker.profile asks nothing of
+//     the token logic, with the names and their fallbacks in omni_npu/envs.py. (A
+//     comment there still has it that the variable turns /start_profile off.)
 //
 // G4 is an assumption: its source was not read. It is taken for the logic of G3 on
 // the releases of vLLM in between, which are configured by --profiler-config only,
 // as all are from 0.16 on.
 var traits = []trait{
 	{generation: G1, since: [2]int{0, 0}, variables: variables{threshold: oldNames.threshold, stop: oldNames.stop}, always: true},
-	{generation: G2, since: [2]int{0, 10}, variables: variables{threshold: oldNames.threshold, stop: oldNames.stop}, options: true},
-	{generation: G3, since: [2]int{0, 14}, variables: oldNames, options: true, samplesApart: true},
-	{generation: G4, since: [2]int{0, 16}, variables: oldNames, config: true, options: true, samplesApart: true},
+	{generation: G2, since: [2]int{0, 10}, variables: variables{threshold: oldNames.threshold, stop: oldNames.stop}, options: true, ignores: true, samplesApart: true},
+	{generation: G3, since: [2]int{0, 14}, variables: oldNames, options: true, ignores: true, samplesApart: true},
+	{generation: G4, since: [2]int{0, 16}, variables: oldNames, config: true, options: true, ignores: true, samplesApart: true},
 	{generation: G5, since: [2]int{0, 25}, variables: newNames, fallback: oldNames, config: true, options: true, samplesApart: true},
 }
 

@@ -76,20 +76,14 @@ func (a Ask) windows() int { return max(1, a.Repeat) * max(1, a.Attempts) }
 
 // judgeByHand: over HTTP the fork starts and stops as vLLM does, in Ray mode, too,
 // unless its token logic holds the profiler.
-//
-// Whether a server of G2 in token mode ignores a start is told of G3 only; the
-// source of G2 reads the same (NPUWorker.profile returns at once). Of G5 it is also
-// said that HTTP and token logic share one profiler: then a start would record,
-// until the token logic stops it. Neither gives the window that was asked for.
 func judgeByHand(a Ask) (Verdict, error) {
 	v := Verdict{Grade: Exact}
 	always := a.Generation.trait().always
 	switch {
 	case a.TokenMode && !a.Launched && !always:
 		return Verdict{Grade: Cannot}, &Refusal{
-			What: "a window by steps or by time on a server in token mode",
-			Why: fmt.Sprintf("with %s set it answers 200 to a start and does nothing, so that nothing would be recorded",
-				a.Generation.trait().variables.threshold),
+			What:    "a window by steps or by time on a server in token mode",
+			Why:     fmt.Sprintf("with %s set %s", a.Generation.trait().variables.threshold, a.Generation.holdsProfiler()),
 			Instead: "launch it without that variable, or " + useTheGate,
 		}
 	case always && a.Launched:
@@ -99,6 +93,15 @@ func judgeByHand(a Ask) (Verdict, error) {
 			defaultStop+1, defaultThreshold))
 	}
 	return v, nil
+}
+
+// holdsProfiler says why a window that is started over HTTP does not come to what
+// was asked for while the token logic is on.
+func (g Generation) holdsProfiler() string {
+	if g.trait().ignores {
+		return "it answers 200 to a start and does nothing, so that nothing would be recorded"
+	}
+	return "its token logic has the same profiler as a start over HTTP: it ends whatever is recording once its own passes are over"
 }
 
 // What the fork takes where its variables are not set.

@@ -34,8 +34,8 @@ func (r Rule) Variables(g Generation) map[string]string {
 func (r Rule) Passes() int { return r.StopStep + 1 }
 
 // stopStep records steps whole engine steps and spare passes beyond them. Where
-// sampling comes after execute_model, the last pass is recorded without it, so
-// that it takes one pass more; the trace is cut.
+// sampling may come after execute_model, the last pass may be recorded without it,
+// so that it takes one pass more; the trace is cut.
 func stopStep(g Generation, steps, spare int) int {
 	if g.trait().samplesApart {
 		spare++

@@ -196,7 +196,7 @@ func (w *writer) writeRule(tokens engine.TokenWindow) error {
 	}
 	w.out.Notes = append(w.out.Notes, v.Notes...)
 	if w.trait.samplesApart {
-		w.note("%d passes are recorded, since the last is without its sampling: the trace is cut to %d", v.Rule.Passes(), tokens.Steps)
+		w.note("%d passes are recorded, since the last may be without its sampling: the trace is cut to %d", v.Rule.Passes(), tokens.Steps)
 	}
 	return w.setVariables(v.Rule.Variables(w.generation))
 }
@@ -259,7 +259,7 @@ func (w *writer) checkOff() error {
 	}
 	return fmt.Errorf("launch.env has %s=%s: %w", found, text, &Refusal{
 		What:    "a window that is started over HTTP",
-		Why:     "with that variable the server answers 200 to a start and does nothing, so that nothing would be recorded",
+		Why:     "with that variable " + w.generation.holdsProfiler(),
 		Instead: "take it out of the environment; a window by tokens has it set by profjob",
 	})
 }

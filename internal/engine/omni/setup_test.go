@@ -103,11 +103,11 @@ func TestSetupWithWhatIsThere(t *testing.T) {
 		err        string
 		refused    bool
 	}{
-		{name: "nothing there", generation: G2, tokens: decode, sets: "PROFILER_STOP_STEP=4 PROFILER_TOKEN_THRESHOLD=64 " + profiler},
-		{name: "the three variables, right", generation: G2, tokens: decode, env: map[string]string{envDir: "/t/", "PROFILER_TOKEN_THRESHOLD": " 64", "PROFILER_STOP_STEP": "4"},
-			sets: strings.TrimPrefix(profiler, "VLLM_TORCH_PROFILER_DIR=/t "), note: "left as it is set: VLLM_TORCH_PROFILER_DIR=/t/, PROFILER_STOP_STEP=4, PROFILER_TOKEN_THRESHOLD= 64"},
-		{name: "one step too many", generation: G2, tokens: decode, env: map[string]string{"PROFILER_STOP_STEP": "5"},
-			err: "launch.env has PROFILER_STOP_STEP=5, but the window needs PROFILER_STOP_STEP=4"},
+		{name: "nothing there", generation: G2, tokens: decode, sets: "PROFILER_STOP_STEP=5 PROFILER_TOKEN_THRESHOLD=64 " + profiler},
+		{name: "the three variables, right", generation: G2, tokens: decode, env: map[string]string{envDir: "/t/", "PROFILER_TOKEN_THRESHOLD": " 64", "PROFILER_STOP_STEP": "5"},
+			sets: strings.TrimPrefix(profiler, "VLLM_TORCH_PROFILER_DIR=/t "), note: "left as it is set: VLLM_TORCH_PROFILER_DIR=/t/, PROFILER_STOP_STEP=5, PROFILER_TOKEN_THRESHOLD= 64"},
+		{name: "one step too few", generation: G2, tokens: decode, env: map[string]string{"PROFILER_STOP_STEP": "4"},
+			err: "launch.env has PROFILER_STOP_STEP=4, but the window needs PROFILER_STOP_STEP=5"},
 		{name: "another directory", generation: G3, env: map[string]string{envDir: "/elsewhere"}, err: "launch.env has VLLM_TORCH_PROFILER_DIR=/elsewhere, but trace_dir = /t"},
 		{name: "an empty directory", generation: G3, env: map[string]string{envDir: ""}, err: "launch.env has VLLM_TORCH_PROFILER_DIR=, but trace_dir = /t"},
 		{name: "old names where new ones are", generation: G5, tokens: decode, env: map[string]string{"PROFILER_TOKEN_THRESHOLD": "64"},
@@ -119,7 +119,7 @@ func TestSetupWithWhatIsThere(t *testing.T) {
 		{name: "new names where only old ones are read", generation: G3, tokens: decode, env: map[string]string{"OMNI_PROFILE_TOKEN_THRESHOLD": "32"},
 			sets: "ENABLE_PREFILL_PROFILER=false PROFILER_SKIP_REQUESTS=0 PROFILER_STOP_STEP=5 PROFILER_TOKEN_THRESHOLD=64 " + profiler},
 		{name: "token mode against a start", generation: G3, env: map[string]string{"PROFILER_TOKEN_THRESHOLD": "64"}, err: "answers 200 to a start and does nothing", refused: true},
-		{name: "token mode against a start, an old name", generation: G5, env: map[string]string{"PROFILER_TOKEN_THRESHOLD": "64"}, err: "launch.env has PROFILER_TOKEN_THRESHOLD=64", refused: true},
+		{name: "token mode against a start, an old name", generation: G5, env: map[string]string{"PROFILER_TOKEN_THRESHOLD": "64"}, err: "launch.env has PROFILER_TOKEN_THRESHOLD=64: a window that is started over HTTP: with that variable its token logic has the same profiler", refused: true},
 		{name: "an empty number", generation: G3, env: map[string]string{"PROFILER_TOKEN_THRESHOLD": ""}, err: `PROFILER_TOKEN_THRESHOLD="", which is no whole number: the server would not start`},
 		{name: "a word for a number", generation: G5, tokens: decode, env: map[string]string{"OMNI_PROFILE_SKIP_REQUESTS": "none"}, err: "the server would not start"},
 		{name: "always on", generation: G1, sets: "PROFILER_TOKEN_THRESHOLD=2147483647 VLLM_TORCH_PROFILER_DIR=/t", note: "cannot be turned off"},
@@ -142,7 +142,7 @@ func TestSetupWithWhatIsThere(t *testing.T) {
 		{name: "a window that its rule cannot give", generation: G1, tokens: decode, err: `phase = "decode" on generation g1`, refused: true},
 		{name: "no such generation", options: map[string]any{"generation": "g9"}, generation: G3, err: `generation "g9" is none of g1, g2, g3, g4, g5`},
 		{name: "a generation that is no text", options: map[string]any{"generation": 3}, generation: G3, err: "want a string"},
-		{name: "the option beats the version", options: map[string]any{"generation": "g2"}, generation: G3, tokens: decode, sets: "PROFILER_STOP_STEP=4 PROFILER_TOKEN_THRESHOLD=64 " + profiler},
+		{name: "the option beats the version", options: map[string]any{"generation": "g2"}, generation: G3, tokens: decode, sets: "PROFILER_STOP_STEP=5 PROFILER_TOKEN_THRESHOLD=64 " + profiler},
 	} {
 		t.Run(string(c.generation)+" "+c.name, func(t *testing.T) {
 			got, err := SetupLaunch(engine.SetupRequest{
