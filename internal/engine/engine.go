@@ -118,11 +118,26 @@ type Metrics struct {
 	Cores map[string]Core
 }
 
-// Core is one reading of one engine core's metrics; −1: the server does not have it.
+// Core is one reading of one engine core's metrics; −1: the server does not have
+// it. Counters are since launch.
 type Core struct {
-	Running      int64
-	PromptTokens int64
-	EngineSteps  int64
+	Running          int64
+	PromptTokens     int64 // of the prompts that were read to their end
+	FirstTokens      int64 // requests whose first token has come: prompts read to their end
+	CachedTokens     int64 // prompt tokens found in the prefix cache, which no step computes
+	GenerationTokens int64
+	DraftTokens      int64 // proposed by speculation: steps schedule them beside those they give
+	EngineSteps      int64 // those that gave a token
+	StepTokens       int64 // their tokens: those given, and each prompt's with its first token
+	// StepSizes tell how many of the engine steps had at most so many tokens,
+	// ascending; nil where the server does not tell.
+	StepSizes []StepSize
+}
+
+// StepSize is one bound of the histogram of engine steps by their tokens.
+type StepSize struct {
+	AtMost int64 // tokens; math.MaxInt64: any number
+	Steps  int64 // steps with at most so many
 }
 
 // ByCore gives the readings of each engine core: of a server that does not tell
@@ -131,7 +146,8 @@ func (m Metrics) ByCore() map[string]Core {
 	if len(m.Cores) > 0 {
 		return m.Cores
 	}
-	return map[string]Core{"": {Running: m.Running, PromptTokens: m.PromptTokens, EngineSteps: m.EngineSteps}}
+	return map[string]Core{"": {Running: m.Running, PromptTokens: m.PromptTokens, FirstTokens: -1, CachedTokens: -1,
+		GenerationTokens: m.GenerationTokens, DraftTokens: -1, EngineSteps: m.EngineSteps, StepTokens: -1}}
 }
 
 // Config is what a client needs.

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strconv"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -16,19 +19,28 @@ import (
 )
 
 // The samples that are read, all with the label engine, one series an engine
-// core. The last is the number of observations of a histogram that gets one for
-// about every engine step (vllm/v1/metrics/loggers.py).
+// core (vllm/v1/metrics/loggers.py). The last three are of a histogram that gets one
+// observation for every engine step that gave a token: the tokens given, and for
+// each first token those of its prompt. Those of the prompt that the prefix cache
+// had are among them up to 0.15.1, and not in 0.32.0.
 const (
 	sampleRunning    = "vllm:num_requests_running"
 	sampleWaiting    = "vllm:num_requests_waiting"
 	samplePrompt     = "vllm:prompt_tokens_total"
 	sampleGeneration = "vllm:generation_tokens_total"
+	sampleFirst      = "vllm:time_to_first_token_seconds_count"
+	sampleCached     = "vllm:prefix_cache_hits_total" // tokens
+	sampleDrafts     = "vllm:spec_decode_num_draft_tokens_total"
 	sampleSteps      = "vllm:iteration_tokens_total_count"
+	sampleTokens     = "vllm:iteration_tokens_total_sum"
+	sampleSizes      = "vllm:iteration_tokens_total_bucket"
 
-	labelCore = "engine"
+	labelCore  = "engine"
+	labelBound = "le"
 )
 
-var samples = []string{sampleRunning, sampleWaiting, samplePrompt, sampleGeneration, sampleSteps}
+var samples = []string{sampleRunning, sampleWaiting, samplePrompt, sampleGeneration, sampleFirst, sampleCached, sampleDrafts,
+	sampleSteps, sampleTokens, sampleSizes}
 
 // Metrics reads /metrics once.
 func (c *Client) Metrics(ctx context.Context) (engine.Metrics, error) {
@@ -91,22 +103,28 @@ func sum(family *dto.MetricFamily) int64 {
 // cores takes the samples apart by engine core. Those of a version that does not
 // label them are of one core without a name.
 func cores(families map[string]*dto.MetricFamily) map[string]engine.Core {
-	running, prompt, steps := byCore(families[sampleRunning]), byCore(families[samplePrompt]), byCore(families[sampleSteps])
 	var all map[string]engine.Core
-	of := func(values map[string]float64, name string) int64 {
-		value, ok := values[name]
-		if !ok {
-			return -1
-		}
-		return whole(value)
-	}
-	for _, values := range []map[string]float64{running, prompt, steps} {
-		for name := range values {
+	values := map[string]map[string]float64{} // by sample and core
+	for _, sample := range samples {
+		values[sample] = byCore(families[sample])
+		for name := range values[sample] {
 			if all == nil {
 				all = map[string]engine.Core{}
 			}
-			all[name] = engine.Core{Running: of(running, name), PromptTokens: of(prompt, name), EngineSteps: of(steps, name)}
+			all[name] = engine.Core{}
 		}
+	}
+	for name := range all {
+		of := func(sample string) int64 {
+			value, ok := values[sample][name]
+			if !ok {
+				return -1
+			}
+			return whole(value)
+		}
+		all[name] = engine.Core{Running: of(sampleRunning), PromptTokens: of(samplePrompt), FirstTokens: of(sampleFirst),
+			CachedTokens: of(sampleCached), GenerationTokens: of(sampleGeneration), DraftTokens: of(sampleDrafts),
+			EngineSteps: of(sampleSteps), StepTokens: of(sampleTokens), StepSizes: sizes(families[sampleSizes], name)}
 	}
 	return all
 }
@@ -114,15 +132,46 @@ func cores(families map[string]*dto.MetricFamily) map[string]engine.Core {
 func byCore(family *dto.MetricFamily) map[string]float64 {
 	values := map[string]float64{}
 	for _, m := range family.GetMetric() {
-		name := ""
-		for _, label := range m.GetLabel() {
-			if label.GetName() == labelCore {
-				name = label.GetValue()
-			}
-		}
-		values[name] += m.GetUntyped().GetValue()
+		values[label(m, labelCore)] += m.GetUntyped().GetValue()
 	}
 	return values
+}
+
+// sizes are the buckets of one core, nil where they are no histogram.
+func sizes(family *dto.MetricFamily, core string) []engine.StepSize {
+	steps := map[int64]float64{} // by bound
+	for _, m := range family.GetMetric() {
+		if label(m, labelCore) != core {
+			continue
+		}
+		bound, err := strconv.ParseFloat(label(m, labelBound), 64)
+		if err != nil || !(bound >= 0) {
+			return nil
+		}
+		atMost := int64(math.MaxInt64)
+		if bound < 1<<53 {
+			atMost = int64(bound) // tokens are whole: 1.5 bounds them as 1 does
+		}
+		steps[atMost] += m.GetUntyped().GetValue()
+	}
+	var all []engine.StepSize
+	for _, atMost := range slices.Sorted(maps.Keys(steps)) {
+		n := whole(steps[atMost])
+		if n < 0 || len(all) > 0 && n < all[len(all)-1].Steps {
+			return nil
+		}
+		all = append(all, engine.StepSize{AtMost: atMost, Steps: n})
+	}
+	return all
+}
+
+func label(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
 }
 
 // wantedLines picks the lines of the samples, and tells whether the text looks

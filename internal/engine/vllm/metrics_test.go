@@ -2,12 +2,15 @@ package vllm
 
 import (
 	"errors"
-	"maps"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"profjob/internal/engine"
 	"profjob/internal/engine/exchange"
@@ -72,27 +75,66 @@ vllm:iteration_tokens_total_count{engine="1"} 5.0
 }
 
 func TestMetricsByCore(t *testing.T) {
-	one := engine.Core{Running: 6, PromptTokens: -1, EngineSteps: 9}
+	core := func(running, prompt, steps int64) engine.Core {
+		return engine.Core{Running: running, PromptTokens: prompt, FirstTokens: -1, CachedTokens: -1, GenerationTokens: -1, DraftTokens: -1, EngineSteps: steps, StepTokens: -1}
+	}
+	one := core(6, -1, 9)
 	for name, c := range map[string]struct {
 		text string
 		want map[string]engine.Core // by ByCore
 	}{
 		"two cores": {"vllm:num_requests_running{engine=\"0\"} 6\nvllm:num_requests_running{engine=\"1\"} 1\n" +
 			"vllm:iteration_tokens_total_count{engine=\"0\"} 9\nvllm:iteration_tokens_total_count{engine=\"1\"} 4\n" +
-			"vllm:prompt_tokens_total{engine=\"1\"} 30\n", map[string]engine.Core{"0": one, "1": {Running: 1, PromptTokens: 30, EngineSteps: 4}}},
+			"vllm:prompt_tokens_total{engine=\"1\"} 30\n", map[string]engine.Core{"0": one, "1": core(1, 30, 4)}},
 		"two series of a core": {"vllm:num_requests_running{engine=\"0\",model_name=\"a\"} 4\nvllm:num_requests_running{engine=\"0\",model_name=\"b\"} 2\n" +
 			"vllm:iteration_tokens_total_count{engine=\"0\"} 9\n", map[string]engine.Core{"0": one}},
 		"no label":   {"vllm:num_requests_running 6\nvllm:iteration_tokens_total_count 9\n", map[string]engine.Core{"": one}},
-		"no samples": {"# TYPE x gauge\n", map[string]engine.Core{"": {Running: -1, PromptTokens: -1, EngineSteps: -1}}},
+		"no samples": {"# TYPE x gauge\n", map[string]engine.Core{"": core(-1, -1, -1)}},
+		"speculation": {"vllm:spec_decode_num_draft_tokens_total{engine=\"0\"} 5\n", map[string]engine.Core{"0": {
+			Running: -1, PromptTokens: -1, FirstTokens: -1, CachedTokens: -1, GenerationTokens: -1, DraftTokens: 5, EngineSteps: -1, StepTokens: -1}}},
 	} {
 		m, err := parseMetrics([]byte(c.text))
-		if err != nil || !maps.Equal(m.ByCore(), c.want) {
-			t.Errorf("%s: got %+v, %v; want %+v", name, m.ByCore(), err, c.want)
+		if diff := cmp.Diff(c.want, m.ByCore()); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", name, err, diff)
 		}
 	}
-	text := recorded(t, "0.32.0", "metrics.txt")
-	if m, err := parseMetrics(text); err != nil || !maps.Equal(m.Cores, map[string]engine.Core{"0": {Running: 6, PromptTokens: 78, EngineSteps: 49}}) {
-		t.Errorf("recorded: got %+v, %v", m.Cores, err)
+}
+
+func TestRecordedCore(t *testing.T) {
+	m, err := parseMetrics(recorded(t, "0.32.0", "metrics.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := engine.Core{Running: 6, PromptTokens: 78, FirstTokens: 7, CachedTokens: 0, GenerationTokens: 170, DraftTokens: -1, EngineSteps: 49, StepTokens: 248}
+	for i, n := range []int64{22, 46, 48, 48, 49, 49, 49, 49, 49, 49, 49, 49, 49, 49} {
+		want.StepSizes = append(want.StepSizes, engine.StepSize{AtMost: []int64{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, math.MaxInt64}[i], Steps: n})
+	}
+	if diff := cmp.Diff(map[string]engine.Core{"0": want}, m.Cores); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStepSizes(t *testing.T) {
+	bucket := func(core, bound, steps string) string {
+		return fmt.Sprintf("vllm:iteration_tokens_total_bucket{engine=%q,le=%q} %s\n", core, bound, steps)
+	}
+	for name, c := range map[string]struct {
+		text string
+		want []engine.StepSize // of core 0
+	}{
+		"in any order":     {bucket("0", "+Inf", "7") + bucket("0", "8.0", "4") + bucket("1", "8.0", "9"), []engine.StepSize{{AtMost: 8, Steps: 4}, {AtMost: math.MaxInt64, Steps: 7}}},
+		"of two models":    {bucket("0", "8.0", "4") + "vllm:iteration_tokens_total_bucket{engine=\"0\",le=\"8\",model_name=\"b\"} 3\n", []engine.StepSize{{AtMost: 8, Steps: 7}}},
+		"bounds of halves": {bucket("0", "2.5", "1"), []engine.StepSize{{AtMost: 2, Steps: 1}}},
+		"not cumulative":   {bucket("0", "8", "4") + bucket("0", "16", "3"), nil},
+		"no number":        {bucket("0", "8", "NaN"), nil},
+		"no bound":         {bucket("0", "NaN", "1"), nil},
+		"a negative bound": {bucket("0", "-1", "1"), nil},
+		"of another core":  {bucket("1", "8", "4") + "vllm:num_requests_running{engine=\"0\"} 1\n", nil},
+	} {
+		m, err := parseMetrics([]byte(c.text))
+		if diff := cmp.Diff(c.want, m.Cores["0"].StepSizes); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
 	}
 }
 
@@ -165,6 +207,13 @@ func FuzzParseMetrics(f *testing.F) {
 		for _, v := range []int64{m.Running, m.Waiting, m.PromptTokens, m.GenerationTokens, m.EngineSteps} {
 			if v < -1 {
 				t.Errorf("%d", v)
+			}
+		}
+		for name, c := range m.Cores {
+			for i, s := range c.StepSizes {
+				if s.AtMost < 0 || s.Steps < 0 || i > 0 && (s.AtMost <= c.StepSizes[i-1].AtMost || s.Steps < c.StepSizes[i-1].Steps) {
+					t.Errorf("core %q: %+v", name, c.StepSizes)
+				}
 			}
 		}
 	})
