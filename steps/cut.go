@@ -21,6 +21,9 @@ func (v *Verify) cut(ctx context.Context, run *Run, f archive.File, scan *trace.
 	chosen, err := trace.Select(scan.Passes, v.selection())
 	if err != nil {
 		w.Reason = err.Error()
+		if v.Tokens != nil {
+			w.Reason = v.Tokens.missed(scan.Passes, v.Count)
+		}
 		return nil
 	}
 	rel := cutName(f.Path)
@@ -68,7 +71,10 @@ func differences(chosen, cut archive.Got, count int) string {
 	if cut.Steps != count {
 		return fmt.Sprintf("the cut trace shows %d engine steps", cut.Steps)
 	}
-	if !slices.Equal(chosen.Annotations, cut.Annotations) {
+	same := func(a, b archive.Step) bool {
+		return a.Name == b.Name && (a.Tokens == nil) == (b.Tokens == nil) && (a.Tokens == nil || *a.Tokens == *b.Tokens)
+	}
+	if !slices.EqualFunc(chosen.EngineSteps, cut.EngineSteps, same) {
 		return "the cut trace shows other engine steps than were chosen"
 	}
 	return ""

@@ -98,15 +98,3 @@ func (t *TokensParams) String() string {
 	}
 	return text
 }
-
-// begun tells from two readings of an engine core's metrics whether a step of it
-// that qualifies may have come since the window opened: a hint for how long to wait.
-func (t *TokensParams) begun(start, now engine.Core) bool {
-	switch t.Phase {
-	case "prefill", "mixed":
-		return now.PromptTokens < 0 || start.PromptTokens < 0 || now.PromptTokens-start.PromptTokens >= int64(t.Threshold)
-	case "decode":
-		return now.Running < 0 || now.Running >= int64(t.Threshold)
-	}
-	return now.Running < 0 || now.Running >= int64(t.Threshold) || now.PromptTokens > start.PromptTokens
-}

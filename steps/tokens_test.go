@@ -2,6 +2,7 @@ package steps
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"profjob/internal/engine"
@@ -100,24 +101,63 @@ func TestTokensDecidable(t *testing.T) {
 }
 
 // TestTokensNeeded holds that a window by tokens waits for its first step, and
-// for more steps after it with every attempt.
+// for all steps after it.
 func TestTokensNeeded(t *testing.T) {
 	run := &Run{}
 	w := &Window{Form: "tokens", Count: 5, Tokens: &TokensParams{Threshold: 3, Phase: "decode"}}
 	watch := endpointWatch{watcher: &watcher{window: w, run: run}}
-	few, enough := engine.Core{Running: 2}, engine.Core{Running: 3}
-	core := &coreCount{base: few, seen: 7, begun: -1}
 	run.Place.Attempt = 1
-	if watch.notice(core, few); core.begun >= 0 || watch.needed(core) < 1<<40 {
+	core := &coreCount{begun: -1, hints: hints{last: readCore(2, 0, 0, 0, 0, 0)}}
+	for i := int64(1); i <= 7; i++ {
+		core.seen = i
+		watch.notice(core, readCore(2, i, 2*i, 0, 0, 2*i))
+	}
+	if core.begun >= 0 || watch.needed(core) < 1<<40 {
 		t.Errorf("begun at %d, %d steps needed although too few requests run", core.begun, watch.needed(core))
 	}
-	watch.notice(core, enough)
+	core.seen = 9
+	core.hints.last.Running = 3
+	watch.notice(core, readCore(3, 9, 20, 0, 0, 20))
 	first := watch.needed(core)
-	if core.begun != 7 || first < 7+5 {
+	if core.begun != 9 || first < 9+5 || first > 9+5+4 {
 		t.Errorf("begun at %d, %d steps needed", core.begun, first)
 	}
 	run.Place.Attempt = 2
 	if second := watch.needed(core); second <= first {
 		t.Errorf("the second attempt waits for %d steps, the first for %d", second, first)
+	}
+}
+
+func TestTokensMissed(t *testing.T) {
+	pass := func(class trace.Class, tokens int64) trace.Pass {
+		return trace.Pass{Class: class, Tokens: tokens, Whole: true}
+	}
+	decodes := []trace.Pass{pass(trace.Decode, 2), pass(trace.Decode, 5), pass(trace.Idle, 0), pass(trace.Mixed, 30), {Class: trace.Decode, Tokens: 99}}
+	unknown := []trace.Pass{pass(trace.Unknown, trace.NotKnown), pass(trace.Unknown, trace.NotKnown)}
+	for name, c := range map[string]struct {
+		asked  TokensParams
+		passes []trace.Pass
+		want   []string
+	}{
+		"nothing":         {TokensParams{Threshold: 1, Phase: "any"}, nil, []string{"no whole engine step", "traffic"}},
+		"too few tokens":  {TokensParams{Threshold: 8, Phase: "decode"}, decodes, []string{"none of the 3 engine steps recorded is a decode step with at least 8 tokens", "2 decode (2 to 5 tokens), 1 mixed (30 tokens)", "at most 5", "concurrency"}},
+		"of any class":    {TokensParams{Threshold: 31, Phase: "any"}, decodes, []string{"a step with at least 31", "at most 30"}},
+		"too many":        {TokensParams{Threshold: 3, AtMost: 4, Phase: "any"}, decodes, []string{"a step with 3 to 4 tokens", "at_most"}},
+		"no lone prompts": {TokensParams{Threshold: 1, Phase: "prefill"}, decodes, []string{"prefill step", `phase = "mixed"`}},
+		"prompts too short": {TokensParams{Threshold: 64, Phase: "mixed"}, decodes,
+			[]string{"at most 30", "input_tokens"}},
+		"no prompts beside": {TokensParams{Threshold: 1, Phase: "mixed"}, decodes[:2], []string{"mixed step", "concurrency"}},
+		"only prompts":      {TokensParams{Threshold: 1, Phase: "decode"}, []trace.Pass{pass(trace.Prefill, 9)}, []string{"decode step", "output_tokens"}},
+		"class not known":   {TokensParams{Threshold: 1, Phase: "decode"}, unknown, []string{"2 of no known class:", `phase = "any"`}},
+		"tokens not known":  {TokensParams{Threshold: 2, Phase: "any"}, unknown, []string{"record shapes"}},
+		"too late":          {TokensParams{Threshold: 6, Phase: "any"}, decodes, []string{"number 3 of the 3 recorded", "leaves 1 of 2", "attempt"}},
+		"not on end":        {TokensParams{Threshold: 5, Phase: "decode", All: true}, decodes, []string{"no 2 engine steps on end", "all = true"}},
+	} {
+		got := c.asked.missed(c.passes, 2)
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: %q is not in: %s", name, want, got)
+			}
+		}
 	}
 }

@@ -140,6 +140,9 @@ func (v *Verify) file(ctx context.Context, run *Run, f archive.File, window Wind
 		if err := v.cut(ctx, run, f, scan, &w, result); err != nil {
 			return scan, err
 		}
+		if opened, _ := openedFor(window, f); v.Tokens != nil && !w.Exact {
+			w.Reason += opened.howLong()
+		}
 	}
 	result.Windows = append(result.Windows, w)
 	return scan, nil

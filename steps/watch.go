@@ -73,7 +73,7 @@ func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
 	first := <-ends
 	cancel()
 	wg.Wait()
-	e.Seen, e.Ended = watch.seen, first.how
+	e.Seen, e.Hints, e.Ended = watch.seen, watch.hinted, first.how
 	if first == (ending{}) {
 		e.Ended = endedBy(ctx)
 	}
@@ -96,6 +96,7 @@ type endpointWatch struct {
 	*watcher
 	server server
 	seen   int64 // engine steps of the slowest core since the window opened, by the server's count; −1: not known
+	hinted int   // how often the metrics hinted at a step that a window by tokens begins with
 }
 
 // coreCount is how far the window of one engine core is: each core of a server
@@ -103,7 +104,8 @@ type endpointWatch struct {
 type coreCount struct {
 	base  engine.Core
 	seen  int64 // engine steps since the window opened
-	begun int64 // of those, the ones before a step may have come that a window by tokens begins with; −1: none has
+	begun int64 // of those, the ones up to the hint that ends the wait for the first step of a window by tokens; −1: none has
+	hints hints
 }
 
 // clock waits for the duration of a window by hand, else for the timeout.
@@ -153,12 +155,23 @@ func (w *endpointWatch) counted(ctx context.Context) ending {
 		if !more {
 			return ending{how: EndedRecorded}
 		}
-		asked := int64(w.window.Delay + w.window.Count)
-		w.run.progress("recording engine steps", min(w.seen, asked), asked, "steps")
+		w.told(cores)
 		if w.run.Clock.Sleep(ctx, wait) != nil {
 			return ending{}
 		}
 	}
+}
+
+// told shows how far the slowest core is.
+func (w *endpointWatch) told(cores map[string]*coreCount) {
+	for _, c := range cores {
+		if w.window.Tokens != nil && c.begun < 0 {
+			w.run.progress(fmt.Sprintf("waiting for the first engine step that qualifies, %d have passed", c.seen), 0, int64(w.window.Count), "steps")
+			return
+		}
+	}
+	asked := int64(w.window.Delay + w.window.Count)
+	w.run.progress("recording engine steps", min(w.seen, asked), asked, "steps")
 }
 
 // counts begins to count the steps of each engine core.
@@ -166,7 +179,7 @@ func counts(base engine.Metrics) map[string]*coreCount {
 	cores := map[string]*coreCount{}
 	for name, core := range base.ByCore() {
 		if core.EngineSteps >= 0 {
-			cores[name] = &coreCount{base: core, begun: -1}
+			cores[name] = &coreCount{base: core, begun: -1, hints: hints{last: core}}
 		}
 	}
 	return cores
@@ -177,12 +190,14 @@ func counts(base engine.Metrics) map[string]*coreCount {
 func (w *endpointWatch) read(cores map[string]*coreCount, m engine.Metrics) {
 	now := m.ByCore()
 	slowest := int64(math.MaxInt64)
+	w.hinted = 0
 	for name, c := range cores {
 		if reading, ok := now[name]; ok && reading.EngineSteps >= c.base.EngineSteps {
 			c.seen = reading.EngineSteps - c.base.EngineSteps
 			w.notice(c, reading)
 		}
 		slowest = min(slowest, c.seen)
+		w.hinted += c.hints.count
 	}
 	w.seen = slowest
 }
@@ -206,9 +221,13 @@ func (w *endpointWatch) next(cores map[string]*coreCount) (wait time.Duration, m
 	return wait, more
 }
 
-// notice marks where the first step may be that a window by tokens begins with.
+// notice marks where the first step has passed that a window by tokens begins with,
+// by what the metrics hint at.
 func (w *endpointWatch) notice(c *coreCount, now engine.Core) {
-	if c.begun < 0 && (w.window.Tokens == nil || w.window.Tokens.begun(c.base, now)) {
+	if c.begun >= 0 {
+		return
+	}
+	if w.window.Tokens == nil || c.hints.read(w.window, now) >= hintsWanted(w.retries()) {
 		c.begun = c.seen
 	}
 }
@@ -255,8 +274,8 @@ func (w *endpointWatch) blind(ctx context.Context) ending {
 // asked for; each further attempt waits for more.
 //
 // The metrics do not tell which step it is that a window by tokens begins with,
-// only that it may have come: its first attempt waits for as many steps again,
-// and each further one for four times as many.
+// only that it has come or may have: all of its steps are waited for from the last
+// hint on. Without enough hints the window lasts until its timeout.
 func (w *endpointWatch) needed(c *coreCount) int64 {
 	const margin, more = 2, 4
 	if w.window.Tokens == nil {
@@ -265,7 +284,7 @@ func (w *endpointWatch) needed(c *coreCount) int64 {
 	if c.begun < 0 {
 		return math.MaxInt64
 	}
-	return c.begun + int64(w.window.Count+(w.window.Count+margin+more)<<(2*min(w.retries(), 6)))
+	return c.begun + int64(w.window.Count+margin+more*w.retries())
 }
 
 // retries is how many attempts of the round came before this one.

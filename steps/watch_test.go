@@ -136,6 +136,88 @@ func TestTokensWindowOfSeveralCores(t *testing.T) {
 	})
 }
 
+// served gives metrics of a server that makes a step each pace: the i-th is what
+// step says, of prompts with as many tokens and of so many decodes.
+func served(pace time.Duration, step func(i int64) (prompts []int64, decodes int64)) func(context.Context) (engine.Metrics, error) {
+	began := time.Now()
+	var core engine.Core
+	core.Running, core.DraftTokens = 1, -1
+	return func(context.Context) (engine.Metrics, error) {
+		for core.EngineSteps < int64(time.Since(began)/pace) {
+			prompts, decodes := step(core.EngineSteps)
+			core.EngineSteps++
+			for _, n := range prompts {
+				core.PromptTokens, core.StepTokens = core.PromptTokens+n, core.StepTokens+n
+			}
+			given := decodes + int64(len(prompts))
+			core.FirstTokens, core.GenerationTokens, core.StepTokens = core.FirstTokens+int64(len(prompts)), core.GenerationTokens+given, core.StepTokens+given
+			core.Running = given
+		}
+		return engine.Metrics{Raw: []byte("# some\n"), EngineSteps: core.EngineSteps, Cores: map[string]engine.Core{"0": core}}, nil
+	}
+}
+
+// Prompts that are long enough only together, and requests that are enough only
+// beside a prompt, are no step to begin with: the window waits for the one that is.
+func TestTokensWindowWaitsForItsStep(t *testing.T) {
+	const pace, late = 25 * time.Millisecond, 800 // steps
+	for _, c := range []struct {
+		name   string
+		tokens TokensParams
+		before func(i int64) ([]int64, int64)
+		then   func(i int64) ([]int64, int64)
+	}{
+		{"small prompts", TokensParams{Threshold: 64, Phase: "mixed"},
+			func(int64) ([]int64, int64) { return []int64{10}, 3 }, func(int64) ([]int64, int64) { return []int64{100}, 3 }},
+		{"prompts beside decodes", TokensParams{Threshold: 64, Phase: "prefill"},
+			func(int64) ([]int64, int64) { return []int64{100}, 3 }, func(int64) ([]int64, int64) { return []int64{100}, 0 }},
+		{"decodes beside prompts", TokensParams{Threshold: 4, Phase: "decode"},
+			func(int64) ([]int64, int64) { return []int64{2}, 8 }, func(int64) ([]int64, int64) { return nil, 8 }},
+		{"too few", TokensParams{Threshold: 64, Phase: "any"},
+			func(int64) ([]int64, int64) { return nil, 60 }, func(int64) ([]int64, int64) { return nil, 64 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve("a")
+				h.chose(target, StrategyObserved)
+				h.server("a").metrics = served(pace, func(i int64) ([]int64, int64) {
+					if i < late {
+						return c.before(i)
+					}
+					return c.then(i)
+				})
+				w := stepsWindow(5, target)
+				w.Form, w.Tokens = "tokens", &c.tokens
+				e, err := h.window(t.Context(), w)
+				if err != nil || e.Ended != EndedRecorded || e.Seen < late+5 || e.Seen > late+5+10 || e.Hints == 0 {
+					t.Errorf("open for %s: %+v, %v", e.open(), e, err)
+				}
+			})
+		})
+	}
+}
+
+// A window whose step never comes lasts until its timeout.
+func TestTokensWindowWithoutItsStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		target := h.serve("a")
+		h.chose(target, StrategyObserved)
+		h.server("a").metrics = served(25*time.Millisecond, func(int64) ([]int64, int64) { return []int64{10}, 3 })
+		w := stepsWindow(5, target)
+		w.Form, w.Tokens = "tokens", &TokensParams{Threshold: 64, Phase: "mixed"}
+		e, err := h.window(t.Context(), w)
+		if err != nil || e.Ended != EndedTimeout || e.open() != 5*time.Minute || e.Hints != 0 {
+			t.Errorf("open for %s: %+v, %v", e.open(), e, err)
+		}
+		last := told[event.Progress](h)
+		if p := last[len(last)-1]; !strings.Contains(p.Text, "waiting for the first engine step that qualifies") {
+			t.Errorf("progress %+v", p)
+		}
+	})
+}
+
 // A server that takes a bound is told one that thin traffic's idle passes cannot use up.
 func TestBoundedWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,7 +57,8 @@ type EndpointWindow struct {
 	// that what it writes it has written.
 	Stopped   bool   `json:"stopped"`
 	StopError string `json:"stop_error,omitempty"`
-	Seen      int64  `json:"seen"` // engine steps by the server's own count; −1: not known
+	Seen      int64  `json:"seen"`            // engine steps by the server's own count; −1: not known
+	Hints     int    `json:"hints,omitempty"` // how often the metrics hinted at the first step of a window by tokens
 	Ended     string `json:"ended"`
 	Error     string `json:"error,omitempty"` // why it could not be recorded to the end
 	// ByItself: the server began and ended the recording; nothing was sent to it.
