@@ -70,3 +70,31 @@ func TestHashFileEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A cut file counts only where it shows the very steps that were chosen.
+func TestDifferences(t *testing.T) {
+	got := func(tokens ...int) archive.Got {
+		g := archive.Got{Steps: len(tokens)}
+		for _, n := range tokens {
+			g.EngineSteps = append(g.EngineSteps, archive.Step{Name: "aten::embedding", Tokens: &n})
+		}
+		return g
+	}
+	nameless, renamed := got(8, 3), got(8, 3)
+	nameless.EngineSteps[1].Tokens = nil
+	renamed.EngineSteps[1].Name = "execute_context_0(0)_generation_3(3)"
+	for name, c := range map[string]struct {
+		cut  archive.Got
+		want string
+	}{
+		"the same":          {got(8, 3), ""},
+		"one less":          {got(8), "shows 1 engine steps"},
+		"other tokens":      {got(8, 4), "other engine steps"},
+		"tokens not known":  {nameless, "other engine steps"},
+		"other annotations": {renamed, "other engine steps"},
+	} {
+		if got := differences(got(8, 3), c.cut, 2); got == "" != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

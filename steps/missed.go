@@ -138,6 +138,13 @@ func (t *TokensParams) tokensAdvice(most int64, load string) string {
 
 // howLong tells how the wait for a window by tokens ended, to follow why it was missed.
 func (e *EndpointWindow) howLong() string {
-	open := e.StopSent.Sub(e.StartAnswered).Round(time.Millisecond)
-	return fmt.Sprintf(" (open for %s: %s, after the metrics had hinted at such a step %d times)", open, e.Ended, e.Hints)
+	hinted := "the server's metrics never hinted at such a step"
+	if e.Hints > 0 {
+		hinted = fmt.Sprintf("the server's metrics hinted at such a step %d times", e.Hints)
+	}
+	return fmt.Sprintf(" (open for %s, ended by %s; %s)", e.StopSent.Sub(e.StartAnswered).Round(time.Millisecond), howEnded[e.Ended], hinted)
 }
+
+// howEnded are the endings of a window by tokens for people.
+var howEnded = map[string]string{EndedRecorded: "what the metrics told", EndedTimeout: "its timeout", EndedLimit: "its limits",
+	EndedInterrupted: "the interrupt", EndedAborted: "a failure"}

@@ -161,3 +161,26 @@ func TestTokensMissed(t *testing.T) {
 		}
 	}
 }
+
+// A trace without the window tells how its wait ended, too.
+func TestTokensMissedByVerify(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*WindowResult)
+		want   string
+	}{
+		"hinted at": {func(r *WindowResult) { r.Endpoints[0].Hints = 3 }, "hinted at such a step 3 times"},
+		"timeout":   {func(r *WindowResult) { r.Endpoints[0].Ended = EndedTimeout }, "ended by its timeout; the server's metrics never hinted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			target := h.serve("a")
+			target.TraceDir = t.TempDir()
+			h.written(target, c.change, oneTrace(own(t, "v0.32.0-four-steps.json.gz")))
+			v := verifySteps(2, 0, target)
+			v.Form, v.Tokens = "tokens", &TokensParams{Threshold: 26, Phase: PhaseAny}
+			_, err := h.verify(v)
+			failed(t, err, ExitWindow, c.want)
+			failed(t, err, ExitWindow, "1 mixed (25 tokens)")
+		})
+	}
+}
