@@ -10,7 +10,7 @@ import (
 //
 //   - aten::embedding, which looks up the tokens: on CPU, and wherever the
 //     model is not replayed from graphs;
-//   - the launch of a graph: once a pass with full graphs;
+//   - the launch of a graph: once a pass with full graphs, see graphs.go;
 //   - an operator found by its rhythm, see onceAPass.
 //
 // Where the thread has operators that choose tokens, several embeddings (of
@@ -51,17 +51,11 @@ func (l *lane) structural(markers []mark, names []string) []Pass {
 }
 
 func (l *lane) embeddings() []mark {
-	return oneAPass(l.of(embedding), l.of(sampler))
-}
-
-// launches gives none where there are several, but no sampler to tell whether
-// they belong to one pass.
-func (l *lane) launches() []mark {
-	launches, samplers := l.of(graph), l.of(sampler)
-	if len(launches) > 1 && len(samplers) == 0 {
-		return nil
+	embeddings := l.of(embedding)
+	if len(embeddings) > 0 && len(l.of(graph)) > 0 {
+		return l.replayed()
 	}
-	return oneAPass(launches, samplers)
+	return oneAPass(embeddings, l.of(sampler))
 }
 
 // oneAPass leaves out the markers that no sampler separates from the one before

@@ -9,57 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// structureExceptions are the annotated files in which structure finds another
-// number of passes than the annotations have, and why.
-var structureExceptions = map[string]struct {
-	passes int
-	why    string
-}{
-	"hta/mi250-train.json.gz":      {0, "two training steps, the second empty; no operator keeps a rhythm over one step"},
-	"hta/cpu-only-rank-34.json.gz": {0, "four operators in all"},
-}
-
-// TestStructureAgainstAnnotations reads every annotated file with its
-// annotations ignored: as many passes in the same order, and the same tokens
-// where the shapes were recorded.
-func TestStructureAgainstAnnotations(t *testing.T) {
-	for _, test := range realScans {
-		if test.evidence != Annotation {
-			continue
-		}
-		t.Run(test.file, func(t *testing.T) {
-			path := shared(t, test.file)
-			annotated := scan(t, path, NoEvidence)
-			s := scan(t, path, Structure)
-			checkPasses(t, s)
-			want := slices.DeleteFunc(annotated.Passes, func(p Pass) bool { return !p.IsStep() })
-			if exception, ok := structureExceptions[test.file]; ok {
-				if len(s.Passes) != exception.passes || exception.passes == len(want) {
-					t.Errorf("%d passes, want %d: %s", len(s.Passes), exception.passes, exception.why)
-				}
-				return
-			}
-			if len(s.Passes) != len(want) {
-				t.Fatalf("%d passes, the annotations have %d", len(s.Passes), len(want))
-			}
-			for i, p := range s.Passes {
-				if p.Tokens != NotKnown && p.Tokens != want[i].Tokens {
-					t.Errorf("pass %d: %d tokens, the annotation says %d", i, p.Tokens, want[i].Tokens)
-				}
-				if p.Tokens == NotKnown && annotated.Options.Shapes && strings.Contains(test.file, "-cpu/") {
-					t.Errorf("pass %d: shapes were recorded, but the tokens are not known", i)
-				}
-				if p.Class != Unknown {
-					t.Errorf("pass %d: class %s", i, p.Class)
-				}
-			}
-			if strings.Contains(test.file, "-cpu/") && s.Passes[len(want)-1].Whole != want[len(want)-1].Whole {
-				t.Errorf("the last pass is whole: %v, the annotations say the reverse", !want[len(want)-1].Whole)
-			}
-		})
-	}
-}
-
 // TestBoundaries holds the boundaries found without annotations against them:
 // each lies after the operators that choose the tokens of one pass and before
 // the annotation of the next.
