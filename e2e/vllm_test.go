@@ -156,6 +156,9 @@ func byTokens(t *testing.T, s server, table *table, threshold int, phase string,
 	m := run(t, "jobs/matrix.hcl", append(args, "--job", "tokens")...).one(t, 0)
 	table.add(s.version, fmt.Sprintf("tokens, %s", phase), m)
 	exact(t, m, 3)
+	if why := notObserved(m, windows(m)[0], askedWindow{threshold: threshold, steps: 3, phase: phase}); why != "" {
+		t.Error(why)
+	}
 	first := windows(m)[0].Got.EngineSteps[0]
 	if first.Tokens == nil || *first.Tokens < threshold || phase != "any" && first.Class != phase {
 		t.Errorf("the first step is %s with %v tokens, want %s with at least %d", first.Class, first.Tokens, phase, threshold)
