@@ -29,6 +29,7 @@ type stretch struct {
 	decoded int64 // tokens given, but for each request's first
 	cached  int64 // tokens of the prompts that may never have been scheduled
 	widest  int64 // most requests that can have decoded in one step
+	still   int64 // requests that run on; those that did not decode read a part of their prompt
 	idle    bool  // nothing ran before: the first step read prompts only
 	drafts  bool  // steps scheduled tokens that they did not give
 	sizes   []engine.StepSize
@@ -43,6 +44,7 @@ func between(before, now engine.Core, cached int64) stretch {
 		prompts: grown(before.PromptTokens, now.PromptTokens),
 		firsts:  grown(before.FirstTokens, now.FirstTokens),
 		cached:  cached + max(0, grown(before.CachedTokens, now.CachedTokens)),
+		still:   now.Running,
 		idle:    before.Running == 0,
 		drafts:  now.DraftTokens > before.DraftTokens,
 	}
@@ -185,7 +187,7 @@ func (t *TokensParams) certain(s *stretch) bool {
 	read := from + s.firsts + s.cached
 	switch t.Phase {
 	case "decode":
-		return t.certainDecode(s)
+		return t.certainDecode(s) && s.still*s.steps <= s.decoded+s.firsts*s.steps
 	case "prefill":
 		lone := s.idle && s.firsts == 1 && s.prompts-s.cached >= from && (to == 0 || s.prompts <= to)
 		return lone || s.decoded == 0 && s.within(read, to) > 0

@@ -180,6 +180,7 @@ func TestHint(t *testing.T) {
 		{"no step", TokensParams{Threshold: 1, Phase: "any"}, readCore(2, 5, 9, 0, 0, 9), readCore(2, 5, 9, 0, 0, 9), hintNone},
 		{"decodes of as many", TokensParams{Threshold: 3, Phase: "decode"}, readCore(3, 0, 0, 0, 0, 0), readCore(3, 5, 15, 0, 0, 15), hintSure},
 		{"decodes of too few", TokensParams{Threshold: 4, Phase: "decode"}, readCore(3, 0, 0, 0, 0, 0), readCore(3, 5, 15, 0, 0, 15), hintNone},
+		{"decodes, perhaps beside a part of a prompt", TokensParams{Threshold: 3, Phase: "decode"}, readCore(4, 0, 0, 0, 0, 0), readCore(4, 5, 15, 0, 0, 15), hintMaybe},
 		{"prompts that may be in one step", TokensParams{Threshold: 50, Phase: "mixed"}, readCore(1, 0, 0, 0, 0, 0), readCore(4, 3, 66, 60, 3, 6), hintMaybe},
 		{"prompts that cannot", TokensParams{Threshold: 65, Phase: "mixed"}, readCore(1, 0, 0, 0, 0, 0), readCore(4, 3, 66, 60, 3, 6), hintNone},
 		{"a prompt alone", TokensParams{Threshold: 40, Phase: "prefill"}, readCore(0, 0, 0, 0, 0, 0), readCore(1, 4, 44, 40, 1, 4), hintSure},

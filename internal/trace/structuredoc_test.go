@@ -79,7 +79,7 @@ func structureRow(t *testing.T, file string) string {
 	annotated, s := scan(t, path, Annotation), scan(t, path, Structure)
 	checkPasses(t, s)
 	want := slices.DeleteFunc(annotated.Passes, func(p Pass) bool { return !p.IsStep() })
-	by, tokens := "–", "not recorded"
+	by, tokens := "–", "not told"
 	if len(s.Passes) > 0 {
 		if by = "`" + s.Passes[0].Name + "`"; s.Passes[0].Tokens != NotKnown {
 			tokens = "known"
