@@ -55,16 +55,16 @@ func (p *Probe) byItself(target Target, info engine.Info) (choice Choice, fatal 
 	if target.Launch != nil {
 		r.Command = target.Launch.Command
 	}
-	_, byHand := target.kind().ByItself(r)
+	hand, byHand := target.kind().ByItself(r)
 	if p.Tokens == nil {
-		return Choice{}, byHand != nil, byHand
+		return Choice{Notes: hand.Notes}, byHand != nil, byHand
 	}
 	r.Tokens = p.Tokens.window(p.Count)
 	self, err := target.kind().ByItself(r)
 	if err != nil {
 		return Choice{}, r.Launched || byHand != nil, err
 	}
-	return Choice{Strategy: StrategyBounded, ByItself: self.Started,
+	return Choice{Strategy: StrategyBounded, ByItself: self.Started, Notes: self.Notes,
 		Why: "the server's own token logic begins and ends the recording; the trace is cut to the engine steps asked for"}, false, nil
 }
 

@@ -131,8 +131,10 @@ func (p *Probe) Judge(target Target, traceDir string, info engine.Info, told *Ga
 // choose gives the strategy that serves on a server.
 func (p *Probe) choose(target Target, info engine.Info) (Choice, error) {
 	allowed := p.Strategies
+	var notes []string
 	if target.kind().ByItself != nil {
 		choice, fatal, err := p.byItself(target, info)
+		notes = choice.Notes
 		switch {
 		case fatal:
 			return Choice{}, err
@@ -150,7 +152,9 @@ func (p *Probe) choose(target Target, info engine.Info) (Choice, error) {
 			return Choice{}, err
 		}
 	}
-	return Choose(allowed, p.Evidence, info)
+	choice, err := Choose(allowed, p.Evidence, info)
+	choice.Notes = notes
+	return choice, err
 }
 
 // Target gives the target of a name.
@@ -197,7 +201,7 @@ func (p *Probe) warnings(run *Run, result ProbeResult) error {
 		if t := p.Target(e.Target); t.Gate != nil && e.Gate == nil {
 			errs = append(errs, run.warn("%s: the server has no gate, so that its own profiler records (%s): %s", e.Target, e.Choice.Strategy, howToInstall))
 		}
-		for _, note := range e.Info.Notes {
+		for _, note := range slices.Concat(e.Info.Notes, e.Choice.Notes) {
 			errs = append(errs, run.warn("%s: %s", e.Target, note))
 		}
 		if v, ok := versions[e.Target]; ok && v != e.Info.Version {

@@ -26,7 +26,8 @@ type Choice struct {
 	Strategy string `json:"strategy"`
 	Why      string `json:"why"`
 	// ByItself: the server begins and ends the recording; nothing is sent to it.
-	ByItself bool `json:"by_itself,omitempty"`
+	ByItself bool     `json:"by_itself,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // for people
 }
 
 // Choose gives the first of the plan's strategies that a server can serve. It is
