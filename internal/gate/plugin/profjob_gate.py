@@ -58,6 +58,7 @@ KEPT_SESSIONS = 64  # ended ones that a worker remembers, and so serves files of
 MAX_BODY = 64 << 10  # of a request, bytes
 CHUNK = 1 << 20  # of a local file, bytes
 REMOTE_CHUNK = 4 << 20  # of a file that comes through an engine core, bytes
+DEATH_SEEN = 0.5  # seconds within which a call notices that its engine has died
 GZIP_LEVEL = 3  # ten times as fast as 9 on traces, the file a third larger
 
 log = logging.getLogger("vllm.profjob_gate")
@@ -1052,7 +1053,9 @@ def mac(body):
 
 # --- Hooks of a worker ------------------------------------------------------
 
-MARK = "_profjob_gate"
+# The functions that are hooks. An attribute would not tell: functools.wraps copies
+# it to whatever others wrap around them, and Ray sends those to other processes.
+HOOKED = set()
 
 
 def hook_execute(call, samples_later):
@@ -1062,7 +1065,7 @@ def hook_execute(call, samples_later):
         if gate.session is None:
             return call(self, scheduler_output, *args, **kwargs)
         return gate.run(self, scheduler_output, call, (self, scheduler_output) + args, kwargs, samples_later)
-    setattr(execute_model, MARK, True)
+    HOOKED.add(execute_model)
     return execute_model
 
 
@@ -1072,7 +1075,7 @@ def hook_sample(call):
         if gate.session is None:
             return call(self, *args, **kwargs)
         return gate.sample(call, (self,) + args, kwargs)
-    setattr(sample_tokens, MARK, True)
+    HOOKED.add(sample_tokens)
     return sample_tokens
 
 
@@ -1086,7 +1089,7 @@ def hook_ray(call):
             return call(self, given, *args, **kwargs)
         out = given[0] if isinstance(given, tuple) else given
         return gate.run(self.worker, out, call, (self, given) + args, kwargs, False)
-    setattr(execute_model_ray, MARK, True)
+    HOOKED.add(execute_model_ray)
     return execute_model_ray
 
 
@@ -1095,7 +1098,7 @@ def replace(cls, name, wrap):
     for owner in cls.__mro__:
         method = owner.__dict__.get(name)
         if method is not None:
-            if not getattr(method, MARK, False):
+            if method not in HOOKED:
                 setattr(owner, name, wrap(method))
             return True
     return False
@@ -1110,7 +1113,7 @@ def hook_worker(cls):
 
 def hooked(worker):
     names = ("execute_model", "sample_tokens")
-    return [n for n in names if getattr(getattr(type(worker), n, None), MARK, False)]
+    return [n for n in names if getattr(type(worker), n, None) in HOOKED]
 
 
 def profjob_gate(self, text):
@@ -1122,7 +1125,7 @@ def hook_worker_base(module):
     base = module.WorkerBase
     base.profjob_gate = profjob_gate
     begin = base.__init__
-    if getattr(begin, MARK, False):
+    if begin in HOOKED:
         return
 
     @functools.wraps(begin)
@@ -1132,14 +1135,29 @@ def hook_worker_base(module):
             hook_worker(type(self))
         except Exception:  # noqa: BLE001
             log.exception("profjob gate: cannot hook %s", type(self).__name__)
-    setattr(init, MARK, True)
+    HOOKED.add(init)
     base.__init__ = init
 
 
 def hook_ray_wrapper(module):
     wrapper = getattr(module, "RayWorkerWrapper", None)  # None: Ray is not installed
-    if wrapper is not None:
-        replace(wrapper, "execute_model_ray", hook_ray)
+    if not hasattr(wrapper, "execute_model_ray") or wrapper.execute_model_ray in HOOKED:
+        return
+    for cls in leaves(wrapper):
+        if cls.execute_model_ray not in HOOKED:
+            cls.execute_model_ray = hook_ray(cls.execute_model_ray)
+
+
+def leaves(cls):
+    """The classes that have no further ones below them.
+
+    Ray makes an actor's class from the one that it is given, with a copy of each
+    method that calls the original as it was when the class came to the process
+    (_inject_tracing_into_class, 2.49 to 2.60), which is before plugins are
+    loaded: what is hooked in the original alone is never called.
+    """
+    below = [leaf for each in cls.__subclasses__() for leaf in leaves(each)]
+    return below or [cls]
 
 
 # --- The API server ---------------------------------------------------------
@@ -1398,6 +1416,9 @@ async def ask(app, call, timeout):
     the first one's answers (DPLBAsyncMPClient.call_utility_async, 0.11 to
     0.32), so each core is asked by itself. A call that is given up is not
     cancelled: its answer would meet a future that is gone.
+
+    vLLM leaves the calls of an engine that dies without an answer, and its API
+    server ends only once the requests in it have: it is not waited for.
     """
     engine = getattr(app.state, "engine_client", None)
     if engine is None:
@@ -1414,14 +1435,23 @@ async def ask(app, call, timeout):
     tasks = [asyncio.ensure_future(c) for _, c in calls]
     for task in tasks:
         task.add_done_callback(lambda t: t.cancelled() or t.exception())
-    await asyncio.wait(tasks, timeout=timeout)
+    until, pending = time.monotonic() + timeout, tasks
+    while pending and time.monotonic() < until and not dead(engine):
+        _, pending = await asyncio.wait(pending, timeout=min(DEATH_SEEN, max(until - time.monotonic(), 0)))
     workers = []
     for (core, _), task in zip(calls, tasks):
-        workers.extend(answers(core, task, timeout))
+        workers.extend(answers(core, task, timeout, engine))
     return workers
 
 
-def answers(core, task, timeout):
+def dead(engine):
+    """Whether vLLM itself holds that its engine is beyond help (AsyncLLM.errored, 0.11 to 0.32)."""
+    return bool(getattr(engine, "errored", False))
+
+
+def answers(core, task, timeout, engine):
+    if not task.done() and dead(engine):
+        return [{"core": core, "status": 503, "error": {"code": "engine", "message": "the engine is dead"}}]
     if not task.done():
         return [{"core": core, "status": 504, "error": {"code": "engine", "message": "no answer within %d s" % timeout}}]
     if task.cancelled() or task.exception():
@@ -1512,7 +1542,7 @@ async def remote_chunks(app, session, worker, name, first, last):
 def hook_fastapi(module):
     cls = module.FastAPI
     begin = cls.__init__
-    if getattr(begin, MARK, False):
+    if begin in HOOKED:
         return
 
     @functools.wraps(begin)
@@ -1522,7 +1552,7 @@ def hook_fastapi(module):
             self.router.routes.extend(Front(os.environ[SECRET_ENV]).routes())
         except Exception:  # noqa: BLE001
             log.exception("profjob gate: cannot add the routes")
-    setattr(init, MARK, True)
+    HOOKED.add(init)
     cls.__init__ = init
 
 

@@ -105,7 +105,7 @@ class Worker:
     def execute_model(self, out):
         self.ran += 1
         return None if self.later and out.total_num_scheduled_tokens else "output"
-    execute_model._profjob_gate = True
+    pg.HOOKED.add(execute_model)
 
     def run(self, out, sample=True):
         self.gate.passes += 1
@@ -499,6 +499,23 @@ class Arming(Case):
         self.assertEqual((caught.exception.status, caught.exception.workers[0]["core"]), (503, 1))
         self.nothing_armed(server)
 
+    def test_a_core_that_dies_while_it_is_asked(self):
+        server = Server(cores=2)
+        never = server._call_utility_async
+
+        async def call(method, *args, engine):
+            if engine == server.core_engines[1]:
+                await asyncio.sleep(0.05)
+                server.state.engine_client.errored = True
+                await asyncio.sleep(60)
+            return await never(method, *args, engine=engine)
+        server._call_utility_async = call
+        began = time.monotonic()
+        first, second = server.ask(op="hello")
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertNotIn("error", first)
+        self.assertEqual((second["core"], second["status"], second["error"]["message"]), (1, 503, "the engine is dead"))
+
     def test_another_session_is_left_alone(self):
         server = Server(cores=2)
         server.arm({"steps": 1}, "first")
@@ -790,6 +807,36 @@ class Loading(Case):
             assert RayWorkerWrapper().execute_model_ray((1, 2)) == (1, 2)
             assert pg.gate.passes == 1 and pg.gate.ray
         """, PROFJOB_GATE_SECRET="s")
+
+    def test_a_class_that_ray_made_before_plugins_are_loaded(self):
+        self.module("vllm.v1.executor.ray_utils", """
+            class RayWorkerWrapper:
+                worker = None
+                def execute_model_ray(self, given): return given
+        """)
+        ray = """
+            import functools
+            def actor(cls):
+                class Class(cls): pass
+                method = cls.execute_model_ray
+                @functools.wraps(method)
+                def _resume_span(self, *args): return method(self, *args)
+                Class.execute_model_ray = _resume_span
+                return Class
+        """
+        for order in ("early", "late"):
+            with self.subTest(order):
+                self.python(textwrap.dedent(ray) + textwrap.dedent("""
+                    import profjob_gate as pg
+                    from vllm.v1.executor.ray_utils import RayWorkerWrapper
+                    if "%s" == "early": Actor = actor(RayWorkerWrapper)
+                    pg.register()
+                    if "%s" == "late": Actor = actor(RayWorkerWrapper)
+                    a = Actor()
+                    assert a.execute_model_ray(5) == 5 and pg.gate.passes == 1, pg.gate.passes
+                    pg.hook_ray_wrapper(__import__("vllm.v1.executor.ray_utils", fromlist="x"))
+                    assert a.execute_model_ray(5) == 5 and pg.gate.passes == 2, pg.gate.passes
+                """ % (order, order)), PROFJOB_GATE_SECRET="s")
 
 
 if __name__ == "__main__":
