@@ -45,6 +45,15 @@ func (t Target) RefuseByItself(tokens *TokensParams, count, rounds int, warmup b
 	return nil
 }
 
+// OwnWindow is the window that a target's servers are to record by their own token
+// logic; nil where they have none, or something better is there.
+func (p *Probe) OwnWindow(t Target) *engine.TokenWindow {
+	if !t.RecordsByItself() {
+		return nil
+	}
+	return p.Tokens.window(p.Count)
+}
+
 // byItself says whether a server gives the window by its own token logic. Where
 // it does not, err says why; fatal, that nothing else can serve either.
 func (p *Probe) byItself(target Target, info engine.Info) (choice Choice, fatal bool, err error) {
@@ -67,6 +76,32 @@ func (p *Probe) byItself(target Target, info engine.Info) (choice Choice, fatal 
 	return Choice{Strategy: StrategyBounded, ByItself: self.Started, Notes: self.Notes,
 		Why: "the server's own token logic begins and ends the recording; the trace is cut to the engine steps asked for"}, false, nil
 }
+
+// remember lists the trace directory of a server that records by itself, before
+// anything is sent to it. One that was launched has been looked at before that.
+func (p *ProbeResult) remember(ctx context.Context, run *Run, t Target, choice Choice) error {
+	if !choice.ByItself {
+		return nil
+	}
+	before := Snapshot{}
+	if launched, ok := run.launchedServer(t); ok {
+		before = launched.Before
+	} else if dir := run.traceDir(t); dir != "" {
+		listed, err := run.snapshotOf(ctx, dir)
+		if err != nil {
+			return err
+		}
+		before = listed
+	}
+	if p.Before == nil {
+		p.Before = map[string]Snapshot{}
+	}
+	p.Before[t.Name] = before
+	return nil
+}
+
+// neverByItself is why a server that should have recorded by itself has not.
+const neverByItself = "the server recorded nothing by itself: no engine step was one to begin with, or it has recorded before (once in the life of a process), or its executor is Ray"
 
 // byItself waits until a server that records by itself has written its traces: until
 // there are some, and nothing about them has changed for a while.

@@ -137,7 +137,7 @@ func (g *gathering) expect(window WindowResult) {
 	g.grace, g.stopped = graceAnswered, "the server is lost"
 	unanswered := false
 	for _, e := range window.Endpoints {
-		if e.Target != g.target.Name || e.Lost() {
+		if e.Target != g.target.Name || e.Lost() || e.ByItself && e.Ended != EndedRecorded {
 			continue
 		}
 		if g.need++; g.need == 1 {

@@ -32,6 +32,9 @@ type Probe struct {
 // ProbeResult has what the servers told.
 type ProbeResult struct {
 	Endpoints []Probed `json:"endpoints"`
+	// Before is what lay in the trace directories of servers that may record by
+	// themselves from the first request on, by target.
+	Before map[string]Snapshot `json:"before,omitempty"`
 }
 
 // Probed is one endpoint and what it can do.
@@ -69,6 +72,9 @@ func (p *Probe) Do(ctx context.Context, run *Run) (any, error) {
 			return nil, fmt.Errorf("probe %s: %w", s.Target.Name, err)
 		}
 		result.Endpoints = append(result.Endpoints, probed)
+		if err := result.remember(ctx, run, s.Target, probed.Choice); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.alike(result); err != nil {
 		return nil, backoff.Permanent(err)

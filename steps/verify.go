@@ -228,6 +228,9 @@ func (v *Verify) judge(run *Run, window WindowResult, result *VerifyResult, unre
 			strings.Join(unrecorded, ", "), v.whatToSet(run))
 	}
 	if len(result.Windows) == 0 {
+		if v.once(window) || slices.ContainsFunc(window.Endpoints, func(e EndpointWindow) bool { return e.ByItself }) {
+			return &Failure{Status: archive.StatusWindowNotMet, Exit: ExitWindow, Final: v.once(window), Err: errors.New(neverByItself)}
+		}
 		return windowNotMet("verify: no worker's trace was collected")
 	}
 	unlikeRanks(result.Windows)

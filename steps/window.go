@@ -126,8 +126,9 @@ func (w *Window) Do(ctx context.Context, run *Run) (any, error) {
 		if run.byGate(t) {
 			continue // the gate tells which files are the window's
 		}
-		if s, ok := run.launchedServer(t); ok && run.byItself(t) {
-			result.Before[t.Name] = s.Before // it may have recorded since
+		if run.byItself(t) { // it may have recorded since
+			probed, _ := Latest[ProbeResult](run.State)
+			result.Before[t.Name] = probed.Before[t.Name]
 			continue
 		}
 		result.Before[t.Name], err = run.snapshot(ctx, t)

@@ -8,7 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,11 +23,12 @@ import (
 // engineOptions are the flags of `profjob engine`.
 type engineOptions struct {
 	embedded.Config
-	dialect      string
-	listen       string
-	addressFile  string
-	endWithStdin bool
-	fault        string
+	dialect        string
+	profilerConfig string
+	listen         string
+	addressFile    string
+	endWithStdin   bool
+	fault          string
 }
 
 func (a *app) engineCommand() *cobra.Command {
@@ -40,6 +41,11 @@ batching and chunked prefill, and speaks the OpenAI API, vLLM's metrics and vLLM
 profiling routes, in the dialect of the version asked for. Without --trace-dir it
 is a server whose profiler is not configured.
 
+The dialects omni-g1 to omni-g5 are the generations of Omni-Infer, a fork of vLLM
+that starts its profiler by itself. They read PROFILER_TOKEN_THRESHOLD and the
+fork's other variables from the environment; omni-g1 to omni-g3 read
+VLLM_TORCH_PROFILER_DIR and its options, too, where --trace-dir is not given.
+
 With PROFJOB_GATE_SECRET in its environment it has profjob's gate, too, whose files
 go to PROFJOB_GATE_ROOT, as a vLLM with the plugin has.
 
@@ -47,7 +53,7 @@ It ends at SIGINT or SIGTERM. Like vLLM, it loses a recording that is not stoppe
 before that.
 
 Exit codes: 0 ended by a signal; 2 usage wrong, or the address cannot be listened
-at; 1 anything else.`,
+at; 1 anything else, as where the environment ends the start of the server imitated.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runEngine(cmd.Context(), opts) },
 	}
@@ -63,6 +69,8 @@ func (o *engineOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.dialect, "dialect", string(embedded.V032), "`version` imitated: "+dialectNames())
 	f.StringVar(&o.Model, "model", "tiny", "`name` of the model served")
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of the weights")
+	f.BoolVar(&o.Ray, "ray", false, "run the passes as vLLM's older Ray executor does")
+	f.StringVar(&o.profilerConfig, "profiler-config", "", "configure the profiler by `JSON`, as vLLM's flag of this name does")
 	f.StringVar(&o.TraceDir, "trace-dir", "", "`directory` for traces; empty: no profiler")
 	f.BoolVar(&o.Record.Shapes, "shapes", false, "record shapes")
 	f.BoolVar(&o.Record.Memory, "memory", false, "record memory")
@@ -81,7 +89,7 @@ func (o *engineOptions) addFlags(c *cobra.Command) {
 
 func dialectNames() string {
 	var names []string
-	for _, d := range embedded.Dialects() {
+	for _, d := range slices.Concat(embedded.Dialects(), embedded.OmniDialects()) {
 		names = append(names, string(d))
 	}
 	return strings.Join(names, ", ")
@@ -128,21 +136,33 @@ func (o *engineOptions) setFault() error {
 	return usage("--fault %q: one of %s", o.fault, strings.Join(faultNames(), ", "))
 }
 
-func (a *app) runEngine(ctx context.Context, opts engineOptions) error {
-	opts.Dialect = embedded.Dialect(opts.dialect)
-	opts.Logger = a.log.Named("engine")
-	opts.GateSecret, opts.GateRoot = os.Getenv(gate.SecretEnv), os.Getenv(gate.RootEnv)
-	if err := opts.setFault(); err != nil {
+// configure takes over what the flags and the environment say.
+func (o *engineOptions) configure(env map[string]string) error {
+	o.Dialect = embedded.Dialect(o.dialect)
+	o.Env, o.GateSecret, o.GateRoot = env, env[gate.SecretEnv], env[gate.RootEnv]
+	if err := o.setFault(); err != nil {
 		return err
 	}
-	if opts.TraceDir != "" {
-		dir, err := filepath.Abs(opts.TraceDir)
-		if err != nil {
-			return failed(steps.ExitFailed, err)
+	if o.profilerConfig != "" {
+		if o.TraceDir != "" {
+			return usage("--trace-dir and --profiler-config: one of the two")
 		}
-		opts.TraceDir = dir
+		if err := o.TakeProfilerConfig(o.profilerConfig); err != nil {
+			return usage("engine: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *app) runEngine(ctx context.Context, opts engineOptions) error {
+	opts.Logger = a.log.Named("engine")
+	if err := opts.configure(environment()); err != nil {
+		return err
 	}
 	server, err := embedded.New(opts.Config)
+	if errors.Is(err, embedded.ErrStart) {
+		return failed(steps.ExitFailed, fmt.Errorf("engine: %w", err))
+	}
 	if err != nil {
 		return usage("engine: %w", err)
 	}
@@ -164,6 +184,16 @@ func (a *app) runEngine(ctx context.Context, opts engineOptions) error {
 		return failed(steps.ExitFailed, fmt.Errorf("engine: %w", err))
 	}
 	return nil
+}
+
+// environment is that of the process, by name.
+func environment() map[string]string {
+	env := map[string]string{}
+	for _, assignment := range os.Environ() {
+		name, value, _ := strings.Cut(assignment, "=")
+		env[name] = value
+	}
+	return env
 }
 
 // announce writes the address for whoever started the engine; a reader never sees half of it.

@@ -115,7 +115,8 @@ func gateNote(t *spec.Target) string {
 // version. Of a server without a launch block, command and environment are not known.
 func launchRequest(job *spec.Job, t *spec.Target, probe *steps.Probe) (engine.SetupRequest, error) {
 	target := probe.Target(t.Name)
-	r := engine.SetupRequest{TraceDir: absolute(job, t.TraceDir), Record: probe.Record, Options: target.Options}
+	r := engine.SetupRequest{TraceDir: absolute(job, t.TraceDir), Record: probe.Record, Options: target.Options,
+		Tokens: probe.OwnWindow(target)}
 	if target.Launch == nil {
 		return r, nil
 	}

@@ -1,8 +1,9 @@
 // Package embedded is a small inference server that speaks vLLM's HTTP API and
 // profiles itself the way vLLM does: continuous batching over a real (tiny)
 // transformer, OpenAI completions, Prometheus metrics, /start_profile and
-// /stop_profile with the quirks of three releases, and traces of its own real
-// timings as Kineto JSON.
+// /stop_profile with the quirks of three releases, the automatic logic of the
+// fork in Omni-Infer in its five generations, profjob's gate, and traces of its
+// own real timings as Kineto JSON.
 //
 // It serves the quickstart and fault tests. It is a server: the project's
 // clients reach it over HTTP only, and it knows nothing of them. It takes the
@@ -18,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,7 +31,7 @@ import (
 // Config says which server to imitate and how it was launched. Its zero value
 // is a server of the newest dialect without profiling.
 type Config struct {
-	// Dialect is the release imitated; empty means vLLM 0.32.
+	// Dialect is the server imitated; empty means vLLM 0.32.
 	Dialect Dialect
 	// Model is the served model's name; empty means "tiny".
 	Model string
@@ -85,10 +87,17 @@ type Config struct {
 	// or empty for a folder of its own under /tmp.
 	GateRoot string
 
+	// Env is the environment that the server was launched with, by name. Only the
+	// dialects of Omni-Infer look at it: PROFILER_TOKEN_THRESHOLD and others, and up
+	// to G3 VLLM_TORCH_PROFILER_DIR with its options where TraceDir is empty.
+	Env map[string]string
+
 	// Faults are misbehaviours to show.
 	Faults Faults
 	// Logger gets a line for what vLLM logs; nil means nobody.
 	Logger hclog.Logger
+
+	automatic *rule // the fork's own logic, read from Env; nil where it is off
 }
 
 // Record are the options of the profiler.
@@ -125,52 +134,6 @@ type Faults struct {
 // ErrDied is what Serve returns after a fault ended the engine.
 var ErrDied = errors.New("engine died")
 
-// Dialect is a release of vLLM whose protocol is spoken.
-type Dialect string
-
-// The dialects.
-const (
-	// V011 is vLLM 0.11.0: no bounds, no step annotations, bodies ignored, a
-	// stop without a start is an error.
-	V011 Dialect = "vllm-0.11"
-	// V015 is vLLM 0.15.1: bounds at launch; after the recording ended by
-	// itself it stays active until a stop, and ignores starts.
-	V015 Dialect = "vllm-0.15"
-	// V032 is vLLM 0.32.0: bounds at launch and per request, a start while
-	// active is a conflict, a stop is never an error.
-	V032 Dialect = "vllm-0.32"
-)
-
-// Dialects lists the dialects, oldest first.
-func Dialects() []Dialect { return []Dialect{V011, V015, V032} }
-
-// Version is the release's number, as /version answers it.
-func (d Dialect) Version() string {
-	switch d {
-	case V011:
-		return "0.11.0"
-	case V015:
-		return "0.15.1"
-	case V032:
-		return "0.32.0"
-	}
-	return ""
-}
-
-// torch is the release of torch whose traces are imitated.
-func (d Dialect) torch() string {
-	switch d {
-	case V011:
-		return "2.8.0+cpu"
-	case V015:
-		return "2.10.0+cpu"
-	}
-	return "2.13.0+cpu"
-}
-
-// annotated says whether the release puts a span around each pass.
-func (d Dialect) annotated() bool { return d != V011 }
-
 // resolve checks a configuration and fills in what was left out.
 func (c Config) resolve() (Config, error) {
 	set(&c.Dialect, V032)
@@ -182,7 +145,7 @@ func (c Config) resolve() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
-	if err := c.check(); err != nil {
+	if err := errors.Join(c.readOmni(), c.check()); err != nil {
 		return Config{}, fmt.Errorf("configure embedded engine: %w", err)
 	}
 	if c.TraceDir != "" {
@@ -205,7 +168,7 @@ func set[T comparable](field *T, value T) {
 func (c Config) check() error {
 	var errs []error
 	if c.Dialect.Version() == "" {
-		errs = append(errs, fmt.Errorf("dialect %q is none of %q", c.Dialect, Dialects()))
+		errs = append(errs, fmt.Errorf("dialect %q is none of %q", c.Dialect, slices.Concat(Dialects(), OmniDialects())))
 	}
 	for _, n := range []struct {
 		name  string
@@ -229,7 +192,7 @@ func (c Config) check() error {
 	if c.StepFloor < 0 {
 		errs = append(errs, fmt.Errorf("step floor is %s, must not be negative", c.StepFloor))
 	}
-	if c.Dialect == V011 {
+	if c.release() == V011 {
 		if c.DelayIterations != 0 || c.MaxIterations != 0 {
 			errs = append(errs, fmt.Errorf("dialect %s has no bounds: leave out delay and max iterations", c.Dialect))
 		}

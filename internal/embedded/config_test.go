@@ -11,7 +11,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{Dialect: "vllm-0.9"}, `dialect "vllm-0.9" is none of ["vllm-0.11" "vllm-0.15" "vllm-0.32"]`},
+		{Config{Dialect: "vllm-0.9"}, `dialect "vllm-0.9" is none of ["vllm-0.11" "vllm-0.15" "vllm-0.32" "omni-g1" "omni-g2" "omni-g3" "omni-g4" "omni-g5"]`},
 		{Config{Dialect: V011, MaxIterations: 3}, "has no bounds"},
 		{Config{Dialect: V011, DelayIterations: 3}, "has no bounds"},
 		{Config{Dialect: V011, IgnoreFrontend: true}, "always traces the frontend"},

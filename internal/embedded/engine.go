@@ -25,6 +25,7 @@ type engine struct {
 	model     *model.Model
 	scheduler scheduler
 	profiler  *profiler
+	automatic *automatic // nil unless on
 	gate      *gate.Gate // nil unless configured
 	metrics   *metrics
 
@@ -52,6 +53,9 @@ func newEngine(c Config, p process, m *metrics) (*engine, error) {
 		metrics:  m,
 		wake:     make(chan struct{}, 1),
 		ended:    make(chan struct{}),
+	}
+	if c.automatic != nil && !c.Ray { // under Ray, whoever counts is passed by
+		e.automatic = &automatic{rule: *c.automatic}
 	}
 	if c.GateSecret != "" {
 		e.gate = newGate(c, p, e.profiler)
@@ -206,18 +210,41 @@ func (e *engine) pass(ctx context.Context) error {
 		return err
 	}
 	e.gate.Sampled()
+	if !e.automatic.countsBeforeSampling() {
+		e.count()
+	}
 	e.deliver(batch, tokens)
 	e.measure()
 	return nil
 }
 
+// count tells the automatic logic that the call which counts has ended.
+func (e *engine) count() {
+	if !e.automatic.after() {
+		return
+	}
+	if err := e.profiler.stop(); err != nil { // the fork swallows it
+		e.config.Logger.Warn("failed to stop profiler", "error", err)
+	}
+}
+
 // compute runs the model and samples.
 func (e *engine) compute(ctx context.Context, batch []work, began time.Time) ([]int32, error) {
 	rec, annotation := e.recorded(passOf(batch))
-	defer rec.Leave(rec.Enter())
+	frame := rec.Enter()
 	logits, err := e.execute(ctx, batch, began, rec, annotation)
-	if err != nil || len(batch) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if e.automatic.countsBeforeSampling() {
+		e.count()
+		if e.profiler.recorder != rec && e.gate.Recorder() != rec {
+			rec, frame = nil, 0 // it has ended, and what was open with it
+		}
+	}
+	defer rec.Leave(frame)
+	if len(batch) == 0 {
+		return nil, nil
 	}
 	return e.model.Argmax(logits, rec), nil
 }
@@ -227,16 +254,34 @@ func (e *engine) compute(ctx context.Context, batch []work, began time.Time) ([]
 // it first: it wraps what the server's own is part of.
 func (e *engine) recorded(p gate.Pass) (rec *kineto.Recorder, annotation string) {
 	e.gate.Before(p)
-	if !e.config.Ray {
-		rec = e.profiler.tick()
+	if e.automatic.before(p) {
+		e.startAutomatically()
 	}
-	if rec != nil && e.config.Dialect.annotated() {
+	switch {
+	case !e.config.Ray:
+		rec = e.profiler.tick()
+	case e.config.Dialect.generation() > 0:
+		rec = e.profiler.recorder
+	}
+	if rec != nil && e.config.release() != V011 {
 		annotation = p.Annotation()
 	}
 	if r := e.gate.Recorder(); r != nil {
 		return r, p.Annotation()
 	}
 	return rec, annotation
+}
+
+// startAutomatically starts the profiler as the fork does: up to G4 by itself,
+// past the wrapper that counts passes, from G5 on through it.
+func (e *engine) startAutomatically() {
+	var own session
+	if e.config.Dialect.generation() < 5 {
+		own.Delay, own.Max = new(int), new(int)
+	}
+	if err := e.profiler.start(own); err != nil { // the fork swallows it
+		e.config.Logger.Warn("failed to start profiler", "error", err)
+	}
 }
 
 // execute runs the model inside the pass's annotation. An idle pass has the

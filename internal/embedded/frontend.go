@@ -47,7 +47,7 @@ func (f *frontend) stop() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.recorder == nil {
-		if f.config.Dialect == V032 {
+		if f.config.release() == V032 {
 			return nil
 		}
 		return errNotRecording
@@ -55,7 +55,7 @@ func (f *frontend) stop() error {
 	trace := f.recorder.Finish()
 	f.recorder = nil
 	err := f.files.writeFrontend(trace, f.prefix)
-	if err != nil && f.config.Dialect == V032 {
+	if err != nil && f.config.release() == V032 {
 		f.config.Logger.Warn("failed to stop frontend profiler", "error", err)
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -252,5 +253,26 @@ func TestRayStopsWithAPass(t *testing.T) {
 	}
 	if w := got.Workers[0]; w.Begin != w.Passes+8 {
 		t.Errorf("the window begins at pass %d of a server that has seen %d, want 8 later", w.Begin, w.Passes)
+	}
+}
+
+// gateWindow asks the gate for two steps and checks that their trace has them.
+func (r *running) gateWindow(t *testing.T, c Config) {
+	t.Helper()
+	client, err := gate.New(r.url, gateSecret, r.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Arm(t.Context(), gate.ArmRequest{Session: "s", Window: gate.Window{Steps: 2, Phase: gate.Decode}}); err != nil {
+		t.Fatal(err)
+	}
+	r.complete(5, 20)
+	w := r.settled(client)
+	if w.State != gate.Done || len(w.Steps) != 2 || len(w.Files) != 1 {
+		t.Fatalf("%s, Ray %t: %+v", c.Dialect, c.Ray, w)
+	}
+	trace := readTrace(t, one(t, c.GateRoot, "*.pt.trace.json.gz"))
+	if got, want := trace.annotations(), slices.Repeat([]string{"execute_context_0(0)_generation_1(1)"}, 2); !slices.Equal(got, want) {
+		t.Errorf("%s, Ray %t: annotations %q", c.Dialect, c.Ray, got)
 	}
 }

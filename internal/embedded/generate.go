@@ -97,10 +97,10 @@ func (s *Server) unknownModel(name string) *apiError {
 		Message: fmt.Sprintf("The model `%s` does not exist.", name),
 		Type:    "NotFoundError", Code: http.StatusNotFound,
 	}
-	if param := "model"; s.config.Dialect != V011 {
+	if param := "model"; s.config.release() != V011 {
 		e.Param = &param
 	}
-	if s.config.Dialect == V032 {
+	if s.config.release() == V032 {
 		e.Message += fmt.Sprintf(" Valid aliases: %s.", s.config.Model)
 	}
 	return e

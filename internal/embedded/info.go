@@ -70,7 +70,7 @@ func (s *Server) vllmConfig() map[string]any {
 		"parallel_config":  map[string]any{"tensor_parallel_size": 1, "pipeline_parallel_size": 1, "data_parallel_size": 1},
 		"device_config":    map[string]any{"device_type": "cpu"},
 	}
-	if c.Dialect == V011 { // profiling was configured by the environment alone
+	if c.release() == V011 { // profiling was configured by the environment alone
 		return config
 	}
 	profiler := any(nil)

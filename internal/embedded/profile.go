@@ -13,7 +13,7 @@ const maxStartBody = 1 << 20
 // startProfile is POST /start_profile.
 func (s *Server) startProfile(w http.ResponseWriter, r *http.Request) {
 	var own session
-	if s.config.Dialect == V032 {
+	if s.config.release() == V032 {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxStartBody))
 		if err != nil {
 			writeBodyError(w, err)
@@ -30,7 +30,7 @@ func (s *Server) startProfile(w http.ResponseWriter, r *http.Request) {
 	case f.StartStatus != 0:
 		writeError(w, &apiError{Message: "injected fault", Type: http.StatusText(f.StartStatus), Code: f.StartStatus})
 		return
-	case f.StartIgnored:
+	case f.StartIgnored, s.config.automatic.mutes():
 		w.WriteHeader(http.StatusOK)
 		return
 	}
@@ -51,7 +51,7 @@ func (s *Server) startProfile(w http.ResponseWriter, r *http.Request) {
 func (s *Server) start(own session) (*apiError, error) {
 	s.profiling.Lock()
 	defer s.profiling.Unlock()
-	if s.config.Dialect == V032 {
+	if s.config.release() == V032 {
 		if s.session {
 			return &apiError{
 				Message: "A profiling session is already active. Call /stop_profile before starting another session.",
@@ -75,6 +75,10 @@ func (s *Server) stopProfile(w http.ResponseWriter, _ *http.Request) {
 	if s.config.Faults.StopDrop {
 		cut(w)
 		_ = s.stop() // nobody is there to be told
+		return
+	}
+	if s.config.automatic.mutes() {
+		w.WriteHeader(http.StatusOK)
 		return
 	}
 	s.config.Logger.Info("stopping profiler")

@@ -27,10 +27,9 @@ var errOthersRecord = errors.New("Profiler is already enabled on this thread")
 // WorkerProfiler). In 0.15.1 a recording that ends by its bound leaves the
 // profiler active, and an active one ignores starts.
 type profiler struct {
-	dialect Dialect
-	config  Config
-	files   *traceFiles
-	pause   func(time.Duration) // freezes the engine
+	config Config
+	files  *traceFiles
+	pause  func(time.Duration) // freezes the engine
 	// othersRecord tells whether another profiler records: torch has but one at
 	// a time.
 	othersRecord func() bool
@@ -52,10 +51,15 @@ type session struct {
 
 func newProfiler(c Config, p process) *profiler {
 	return &profiler{
-		dialect: c.Dialect, config: c, files: newTraceFiles(c, p),
+		config: c, files: newTraceFiles(c, p),
 		pause: func(time.Duration) {}, othersRecord: func() bool { return false },
 	}
 }
+
+// failsLoudly says that a worker hands on what goes wrong in its profiler: the
+// wrapper of newer releases only logs it, and torch_npu's, which the fork has,
+// swallows it.
+func (c Config) failsLoudly() bool { return c.release() == V011 && c.Dialect.generation() == 0 }
 
 // start is /start_profile. A profiler that is active ignores it. Where another
 // one records, 0.11 fails; newer releases log that, and count as active.
@@ -63,7 +67,7 @@ func (p *profiler) start(s session) error {
 	if p.active {
 		return nil
 	}
-	if p.dialect == V011 && p.othersRecord() {
+	if p.config.failsLoudly() && p.othersRecord() {
 		return errOthersRecord
 	}
 	p.active = true
@@ -113,7 +117,7 @@ func (p *profiler) tick() *kineto.Recorder {
 
 // end is what the bound does.
 func (p *profiler) end() {
-	if p.dialect == V032 {
+	if p.config.release() == V032 {
 		_ = p.stop() // in this dialect a stop always succeeds
 		return
 	}
@@ -122,7 +126,7 @@ func (p *profiler) end() {
 
 // stop is /stop_profile: it returns once the files are complete.
 func (p *profiler) stop() error {
-	if p.dialect == V011 && p.recorder == nil {
+	if p.config.failsLoudly() && p.recorder == nil {
 		return errNotRecording
 	}
 	if !p.active {
@@ -135,8 +139,8 @@ func (p *profiler) stop() error {
 	}
 	p.pause(p.config.Faults.StopDelay)
 	err := p.write()
-	if p.dialect != V011 {
-		return nil // the wrapper of newer releases only logs what went wrong
+	if !p.config.failsLoudly() {
+		return nil
 	}
 	return err
 }

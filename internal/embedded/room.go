@@ -14,10 +14,10 @@ type room func(prompt int, wanted *int) (int, *apiError)
 // textRoom is the room of /v1/completions.
 func (s *Server) textRoom(prompt int, wanted *int) (int, *apiError) {
 	limit := s.config.MaxModelLen
-	if s.config.Dialect == V032 {
+	if s.config.release() == V032 {
 		return s.cutRoom(prompt, wanted)
 	}
-	if s.config.Dialect == V015 && wanted != nil && *wanted > limit {
+	if s.config.release() == V015 && wanted != nil && *wanted > limit {
 		return 0, s.invalidValue("max_tokens", *wanted, fmt.Sprintf(
 			"'max_tokens' (%d) cannot be greater than the model's maximum context length (%d).", *wanted, limit))
 	}
@@ -40,7 +40,7 @@ func (s *Server) textRoom(prompt int, wanted *int) (int, *apiError) {
 func (s *Server) chatRoom(prompt int, wanted *int) (int, *apiError) {
 	limit := s.config.MaxModelLen
 	switch {
-	case s.config.Dialect == V032:
+	case s.config.release() == V032:
 		return s.cutRoom(prompt, wanted)
 	case prompt >= limit:
 		return 0, s.tooLong(prompt, limit)
@@ -95,7 +95,7 @@ func checkPrompt(prompt []int32) *apiError {
 // invalidValue is vLLM's VLLMValidationError, which says the value again; 0.11
 // had a ValueError.
 func (s *Server) invalidValue(param string, value int, message string) *apiError {
-	if s.config.Dialect == V011 {
+	if s.config.release() == V011 {
 		return badRequest("", message)
 	}
 	return badRequest(param, fmt.Sprintf("%s (parameter=%s, value=%d)", message, param, value))

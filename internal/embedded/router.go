@@ -33,7 +33,7 @@ func (s *Server) table() []route {
 	}
 	if s.config.TraceDir != "" {
 		start := route{method: "POST", path: "/start_profile", handle: s.startProfile}
-		if s.config.Dialect == V032 {
+		if s.config.release() == V032 {
 			start.body = map[string]any{
 				"anyOf": []any{reference("StartProfileRequest"), map[string]any{"type": "null"}},
 				"title": "Profile Request",
@@ -111,7 +111,7 @@ func writeError(w http.ResponseWriter, e *apiError) {
 // internalError is what vLLM answers where it did not expect to fail: plain
 // text before it had a handler for everything, JSON since.
 func (s *Server) internalError(w http.ResponseWriter, err error) {
-	if s.config.Dialect == V032 {
+	if s.config.release() == V032 {
 		writeError(w, &apiError{Message: err.Error(), Type: "InternalServerError", Code: http.StatusInternalServerError})
 		return
 	}

@@ -26,7 +26,7 @@ func newTraceFiles(c Config, p process) *traceFiles { return &traceFiles{config:
 
 // worker is the stem of the worker's files.
 func (f *traceFiles) worker(prefix string) string {
-	switch f.config.Dialect {
+	switch f.config.release() {
 	case V011:
 		return f.process.host + "_" + strconv.Itoa(f.process.pid)
 	case V015:
@@ -54,7 +54,7 @@ func (f *traceFiles) writeWorker(t *kineto.Trace, prefix string) error {
 	if err := f.writeTrace(t, stem, f.title()); err != nil {
 		return err
 	}
-	switch f.config.Dialect {
+	switch f.config.release() {
 	case V015: // sorted by device time, of which there is none
 		return f.writeTable(t, "profiler_out_0.txt", kineto.TableOptions{Limit: 100})
 	case V032:
@@ -65,7 +65,7 @@ func (f *traceFiles) writeWorker(t *kineto.Trace, prefix string) error {
 
 // title is that of the worker's process.
 func (f *traceFiles) title() string {
-	if f.config.Dialect == V032 {
+	if f.config.release() == V032 {
 		return "VLLM::Worker"
 	}
 	return "VLLM::EngineCore"
@@ -74,7 +74,7 @@ func (f *traceFiles) title() string {
 // meta is what torch itself says of the process in a trace.
 func (f *traceFiles) meta(title string) kineto.Meta {
 	m := kineto.Meta{PID: f.process.pid, Process: title}
-	if f.config.Dialect == V032 {
+	if f.config.release() == V032 {
 		m.Layout, m.Host = kineto.Spread, f.process.host
 	}
 	return m
@@ -85,7 +85,7 @@ func (f *traceFiles) writeFrontend(t *kineto.Trace, prefix string) error {
 	if err := f.writeTrace(t, stem, "VLLM::APIServer"); err != nil {
 		return err
 	}
-	if f.config.Dialect != V032 {
+	if f.config.release() != V032 {
 		return nil
 	}
 	return f.writeTable(t, stem+".profiler_out.txt", kineto.TableOptions{BySelfTime: true, Limit: 50})
@@ -98,7 +98,7 @@ func (f *traceFiles) writeTrace(t *kineto.Trace, stem, title string) error {
 	path := filepath.Join(f.config.TraceDir, fmt.Sprintf("%s.%d.pt.trace.json", stem, time.Now().UnixNano()))
 	meta := f.meta(title)
 	meta.Name = path
-	if f.config.Dialect == V032 { // vLLM's own addition
+	if f.config.release() == V032 { // vLLM's own addition
 		meta.Version = f.config.Dialect.Version()
 	}
 	if f.config.NoGzip {
