@@ -56,7 +56,7 @@ func between(before, now engine.Core, cached int64) stretch {
 		s.widest = math.MaxInt64 >> 20
 	}
 	// A server whose steps have fewer tokens than its prompts and answers leaves out what was cached.
-	if now.StepTokens < now.PromptTokens+now.GenerationTokens {
+	if now.StepTokens >= 0 && now.StepTokens < now.PromptTokens+now.GenerationTokens {
 		s.prompts, s.cached = s.tokens-s.decoded-s.firsts, 0
 	}
 	if len(before.StepSizes) == len(now.StepSizes) {

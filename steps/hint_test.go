@@ -195,6 +195,7 @@ func TestHint(t *testing.T) {
 			readCore(2, 0, 0, 0, 0, 0), engine.Core{Running: 2, EngineSteps: 2, StepTokens: 6, GenerationTokens: 6, DraftTokens: 12}, hintMaybe},
 		{"no more than what runs, enough", TokensParams{Threshold: 3, Phase: "decode"}, engine.Core{Running: 3, StepTokens: -1}, engine.Core{Running: 3, EngineSteps: 2, StepTokens: -1}, hintMaybe},
 		{"no more than what runs, too few", TokensParams{Threshold: 4, Phase: "decode"}, engine.Core{Running: 3, StepTokens: -1}, engine.Core{Running: 3, EngineSteps: 2, StepTokens: -1}, hintNone},
+		{"no more than what runs, no prompt", TokensParams{Threshold: 4, Phase: "prefill"}, engine.Core{Running: 3, StepTokens: -1, GenerationTokens: 8}, engine.Core{Running: 3, EngineSteps: 2, StepTokens: -1, GenerationTokens: 14}, hintNone},
 		{"no prompts told", TokensParams{Threshold: 4, Phase: "prefill"}, engine.Core{Running: 3, PromptTokens: -1}, engine.Core{Running: 3, EngineSteps: 2, PromptTokens: -1}, hintMaybe},
 		{"counters that went back", TokensParams{Threshold: 1, Phase: "any"}, readCore(1, 0, 9, 0, 0, 9), readCore(1, 3, 3, 0, 0, 3), hintMaybe},
 	} {
