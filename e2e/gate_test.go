@@ -204,7 +204,7 @@ func hello(t *testing.T, c *gate.Client, version string, workers int) {
 		want = want[:1] // it samples in execute_model
 	}
 	for _, w := range h.Workers {
-		if !slices.Equal(w.Hooks, want) || w.MaxNumBatchedTokens != 2048*w.WorldSize || w.Error != "" {
+		if !slices.Equal(w.Hooks, want) || w.MaxNumBatchedTokens == 0 || w.MaxNumBatchedTokens%2048 != 0 || w.Error != "" {
 			t.Errorf("worker: %+v", w)
 		}
 	}

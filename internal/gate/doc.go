@@ -23,7 +23,8 @@
 //     wrapped where the class or a base defines them (the CPU worker inherits
 //     those of gpu_worker.Worker), and profjob_gate is added for collective_rpc
 //   - RayWorkerWrapper.execute_model_ray (vllm.v1.executor.ray_utils, up to 0.11
-//     vllm.executor.ray_utils), which passes the worker by
+//     vllm.executor.ray_utils), which passes the worker by: in the class that Ray
+//     makes from it for an actor, whose methods are copies
 //   - fastapi.FastAPI.__init__, which adds the routes
 //
 // Sessions live in the workers. API server processes keep nothing but a timer,
@@ -54,14 +55,15 @@
 //
 // Arm has two phases. "prepare" asks each worker whether it can, and makes it
 // start and stop a throwaway profiler once a set of options, since the first
-// start is slow. "commit" opens the gate. Where calls and passes come to a worker through
-// one queue (one process, or one process a rank), "from the next pass on" is the
-// same pass everywhere, and the workers' answers prove it; else the arming is
-// taken back and repeated with a pass ahead of all workers, as it is from the
-// start in the old Ray executor, where passes have a thread of their own. From
-// the same pass on all workers of a core see the same scheduler outputs and
-// decide alike. Each core has its own window. Whatever fails in between takes
-// all of it back.
+// start is slow. "commit" opens the gate. Where calls and passes come to a
+// worker through one queue (one process, or one process a rank), "from the next
+// pass on" is the same pass everywhere, and the workers' answers prove it; else
+// the arming is taken back and repeated with a pass ahead of all workers, as it
+// is from the start in the older Ray executor where it has several passes under
+// way (pipeline parallelism, asynchronous scheduling): calls come to its workers
+// in another thread than passes. From the same pass on all workers of a core see
+// the same scheduler outputs and decide alike. Each core has its own window.
+// Whatever fails in between takes all of it back.
 //
 // collective_rpc of vLLM's engine client reaches every engine core but answers
 // with the first one's result (DPLBAsyncMPClient.call_utility_async in 0.11.0,
@@ -117,7 +119,9 @@
 //
 //   - A recording whose API process has died ends at the next pass after its
 //     lease: an idle worker keeps its profiler until then.
-//   - In the old Ray executor only a pass can stop the profiler, since it belongs
+//   - In the older Ray executor with pipeline parallelism a disarm may reach the
+//     workers at different passes. A window by steps is not touched by that.
+//   - In the older Ray executor only a pass can stop the profiler, since it belongs
 //     to the thread of the passes: on an idle server a disarm waits for one, and
 //     the worker reports Stopping.
 //   - Ray workers need PYTHONPATH and the secret in their own environment, that

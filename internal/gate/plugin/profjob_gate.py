@@ -791,7 +791,7 @@ class Gate:
         self.prepared = None  # (request, until)
         self.ended = {}  # by id, the oldest first
         self.warm = set()
-        self.ray = False  # passes come through execute_model_ray, in a thread of their own
+        self.ray = False  # passes come through execute_model_ray, in a thread of its own
         self.lock = threading.RLock()
 
     # Passes.
@@ -966,7 +966,19 @@ class Gate:
             raise Refused(507, "disk", "%s has %d bytes left, less than %d" % (root, free, MIN_FREE))
         spent = self.warm_up(request)
         self.prepared = (request, now + PREPARED_FOR)
-        return {"ray": self.ray, "warm_up_s": spent}
+        return {"overlaps": self.overlaps(worker), "warm_up_s": spent}
+
+    def overlaps(self, worker):
+        """Whether passes may begin while a call is on its way.
+
+        Calls and passes of the older Ray executor come through two channels.
+        There the engine core has one pass under way at most and makes no call
+        meanwhile, unless pipelining or asynchronous scheduling allows more
+        (max_concurrent_batches, 0.11 to 0.32).
+        """
+        config = worker.vllm_config
+        return self.ray and (config.parallel_config.pipeline_parallel_size > 1
+                             or bool(getattr(config.scheduler_config, "async_scheduling", False)))
 
     def warm_up(self, request):
         """The first start of a profiler is slow: a throwaway one takes that cost, once a set of options."""
@@ -1144,6 +1156,7 @@ def hook_ray_wrapper(module):
     if not hasattr(wrapper, "execute_model_ray") or wrapper.execute_model_ray in HOOKED:
         return
     for cls in leaves(wrapper):
+        gate.ray = gate.ray or cls is not wrapper  # this process is an actor of it
         if cls.execute_model_ray not in HOOKED:
             cls.execute_model_ray = hook_ray(cls.execute_model_ray)
 
@@ -1329,10 +1342,9 @@ async def arm_all(app, wanted):
     session = wanted["session"]
     workers = await ask(app, {"op": "prepare", "request": wanted}, 300)
     raise_first(workers)
-    # Where calls and passes come through one queue, "from the next pass on" is
-    # the same pass everywhere. The old Ray executor has a thread for passes, so
-    # there a pass ahead of all of them is named.
-    margin = 8 if any(w.get("ray") for w in workers) else 0
+    # Where no pass begins while a call is on its way, "from the next pass on" is
+    # the same pass everywhere. Elsewhere a pass ahead of all of them is named.
+    margin = 8 if any(w.get("overlaps") for w in workers) else 0
     for _ in range(6):
         begin = {}
         if margin:

@@ -97,7 +97,7 @@ class Worker:
         self.gate, self.later, self.rank, self.local_rank = pg.Gate(), later, rank, rank
         self.model_runner = SimpleNamespace(requests={})
         self.vllm_config = SimpleNamespace(
-            parallel_config=SimpleNamespace(world_size=world, data_parallel_rank=0),
+            parallel_config=SimpleNamespace(world_size=world, data_parallel_rank=0, pipeline_parallel_size=1),
             scheduler_config=SimpleNamespace(max_num_batched_tokens=2048, max_num_seqs=16))
         self.profiler = None
         self.ran = 0
@@ -557,13 +557,18 @@ class Arming(Case):
         self.assertEqual(len({w["begin"] for w in workers}), 1)
         self.assertGreaterEqual(workers[0]["begin"], 8)
 
-    def test_passes_in_a_thread_of_their_own_begin_ahead(self):
-        server = Server(workers=2)
-        for w in server.all():
-            w.gate.ray = True
-        server.cores[0][1].gate.passes = 3
-        workers = server.arm({"steps": 1})
-        self.assertEqual([w["begin"] for w in workers], [11, 11])
+    def test_passes_that_overlap_calls_begin_ahead(self):
+        for name, ray, pipeline, asynchronous, begin in (
+            ("processes", False, 2, True, 4), ("ray, one at a time", True, 1, False, 4),
+            ("ray, pipelined", True, 2, False, 11), ("ray, asynchronous", True, 1, True, 11),
+        ):
+            with self.subTest(name):
+                server = Server(workers=2)
+                for w in server.all():
+                    w.gate.ray, w.gate.passes = ray, 3
+                    w.vllm_config.parallel_config.pipeline_parallel_size = pipeline
+                    w.vllm_config.scheduler_config.async_scheduling = asynchronous
+                self.assertEqual([w["begin"] for w in server.arm({"steps": 1})], [begin, begin])
 
     def test_workers_that_never_agree(self):
         server = Server(workers=2)
@@ -832,11 +837,12 @@ class Loading(Case):
                     if "%s" == "early": Actor = actor(RayWorkerWrapper)
                     pg.register()
                     if "%s" == "late": Actor = actor(RayWorkerWrapper)
+                    assert pg.gate.ray == ("%s" == "early")
                     a = Actor()
                     assert a.execute_model_ray(5) == 5 and pg.gate.passes == 1, pg.gate.passes
                     pg.hook_ray_wrapper(__import__("vllm.v1.executor.ray_utils", fromlist="x"))
                     assert a.execute_model_ray(5) == 5 and pg.gate.passes == 2, pg.gate.passes
-                """ % (order, order)), PROFJOB_GATE_SECRET="s")
+                """ % (order, order, order)), PROFJOB_GATE_SECRET="s")
 
 
 if __name__ == "__main__":
