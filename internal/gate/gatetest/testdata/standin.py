@@ -94,7 +94,7 @@ class WorkerBase:
         self.profiler = None
         self.model_runner = SimpleNamespace(requests={})
         self.vllm_config = SimpleNamespace(
-            parallel_config=SimpleNamespace(world_size=1, data_parallel_rank=0),
+            parallel_config=SimpleNamespace(world_size=1, data_parallel_rank=0, pipeline_parallel_size=1),
             scheduler_config=SimpleNamespace(max_num_batched_tokens=MAX_TOKENS, max_num_seqs=MAX_REQUESTS))
 
 
