@@ -258,7 +258,7 @@ func gateTrace(t *testing.T, steps int) []byte {
 }
 
 // gateRun has a window recorded by a fake gate, and its file collected and verified.
-func gateRun(t *testing.T, steps int, p gate.Progress, edit func(*Verify, *gate.Worker)) (VerifyResult, error, *fakeGate) {
+func gateRun(t *testing.T, steps int, p gate.Progress, edit func(*Verify, *gate.Worker)) (VerifyResult, *fakeGate, error) {
 	t.Helper()
 	h := newHost(t)
 	data := gateTrace(t, steps)
@@ -276,12 +276,12 @@ func gateRun(t *testing.T, steps int, p gate.Progress, edit func(*Verify, *gate.
 	c := &Collect{Header: Header{Name: "round-01/collect", Round: 1}, Targets: v.Targets, Timeout: wire.Duration(time.Minute), DeleteRemote: true}
 	for range 2 { // a second try finds what the first has fetched
 		if _, err := h.do(t.Context(), c); err != nil {
-			return VerifyResult{}, err, g
+			return VerifyResult{}, g, err
 		}
 	}
 	result, err := h.do(t.Context(), v)
 	got, _ := result.(VerifyResult)
-	return got, err, g
+	return got, g, err
 }
 
 func TestGateFile(t *testing.T) {
@@ -323,7 +323,7 @@ func TestGateFile(t *testing.T) {
 		}, "nobody ended the window before its timeout"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err, g := gateRun(t, c.steps, c.told, c.edit)
+			got, g, err := gateRun(t, c.steps, c.told, c.edit)
 			if c.reason == "" && err != nil || c.reason != "" && err == nil {
 				t.Fatalf("error %v, want reason %q", err, c.reason)
 			}
@@ -346,9 +346,9 @@ func deref(n *int) int {
 }
 
 func TestGateFileThatIsNotWhole(t *testing.T) {
-	_, err, _ := gateRun(t, 2, gate.Progress{State: gate.Done, EndedBy: "steps", Recorded: 2}, func(_ *Verify, w *gate.Worker) { w.Files[0].SHA256 = "00" })
+	_, _, err := gateRun(t, 2, gate.Progress{State: gate.Done, EndedBy: "steps", Recorded: 2}, func(_ *Verify, w *gate.Worker) { w.Files[0].SHA256 = "00" })
 	failed(t, err, ExitIncomplete, "core 0 rank 0")
-	_, err, _ = gateRun(t, 2, gate.Progress{State: gate.Done, EndedBy: "steps", Recorded: 2}, func(_ *Verify, w *gate.Worker) { w.Files = nil })
+	_, _, err = gateRun(t, 2, gate.Progress{State: gate.Done, EndedBy: "steps", Recorded: 2}, func(_ *Verify, w *gate.Worker) { w.Files = nil })
 	failed(t, err, ExitIncomplete, "it recorded 2 engine steps and has no file")
 }
 
