@@ -29,13 +29,13 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	s := &server{options: o, out: out, holds: map[string]*hold{}, processes: map[string]*proc.Process{}}
 	s.say("guard of process %d, itself %d", os.Getppid(), os.Getpid())
 	serving, cancel := context.WithCancel(ctx)
-	defer s.work.Wait()
 	defer cancel()
 	bye, err := s.listen(serving, in)
 	cancel() // a lock that is waited for is nobody's any more
 	if !bye {
 		s.rescue(ctx)
 	}
+	s.work.Wait() // a lock that came late is let go, too
 	s.locks.release()
 	if bye {
 		s.say("disarmed")

@@ -17,9 +17,6 @@ import (
 const (
 	minFree      = 256 << 20 // bytes on the root's disk, to be armed at all
 	keptSessions = 64        // ended ones whose files are served
-	// rayMargin is how many passes ahead a window begins at the earliest where
-	// passes have a thread of their own.
-	rayMargin = 8
 )
 
 // Config is the server that a gate is in.
@@ -33,7 +30,7 @@ type Config struct {
 	// Hooks are the methods of vLLM's worker that the plugin would wrap.
 	Hooks []string
 	// Ray says that passes have a thread of their own, as in vLLM's older Ray
-	// executor: windows begin some passes later, and only a pass can end one.
+	// executor: only a pass can end a window.
 	Ray bool
 	// Host and Meta are what traces say of the process.
 	Host string
@@ -197,11 +194,7 @@ func (g *Gate) arm(r *request) (*session, *refusal) {
 		}
 		return nil, refused
 	}
-	begin := g.passes + 1
-	if g.config.Ray && g.passes > 0 { // the first pass tells the plugin that there is Ray
-		begin = g.passes + rayMargin
-	}
-	g.session = newSession(g, r, begin, g.config.Now())
+	g.session = newSession(g, r, g.passes+1, g.config.Now())
 	return g.session, nil
 }
 
