@@ -147,6 +147,12 @@ func observedOne(t *testing.T, s server, m archive.Manifest, q askedWindow) (exa
 		if why = notObserved(m, w, q); why != "" {
 			t.Errorf("%s: said to be exact, but %s", m.Job, why)
 		}
+		if q.threshold++; deref(w.Got.EngineSteps[0].Tokens) < q.threshold && notObserved(m, w, q) == "" {
+			t.Errorf("%s: the check passes for a step of too few tokens", m.Job)
+		}
+		if q.threshold--; notObserved(m, w, askedWindow{threshold: q.threshold, steps: q.steps + 1, phase: q.phase}) == "" {
+			t.Errorf("%s: the check passes for a step less", m.Job)
+		}
 	} else {
 		t.Logf("%s: %s", m.Job, w.Reason)
 	}

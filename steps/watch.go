@@ -148,6 +148,7 @@ func (w *endpointWatch) counted(ctx context.Context) ending {
 	cores := counts(base)
 	w.seen = 0
 	for {
+		asked := w.run.Clock.Now()
 		if m, err := w.server.Client.Metrics(ctx); err == nil {
 			w.read(cores, m)
 		}
@@ -155,12 +156,20 @@ func (w *endpointWatch) counted(ctx context.Context) ending {
 		if !more {
 			return ending{how: EndedRecorded}
 		}
+		if w.window.Tokens != nil {
+			wait = max(wait, w.rest(w.run.Clock.Now().Sub(asked)))
+		}
 		w.told(cores)
 		if w.run.Clock.Sleep(ctx, wait) != nil {
 			return ending{}
 		}
 	}
 }
+
+// rest is how long to leave a server alone that took so long to tell its metrics: a
+// wait for a step that qualifies may be long, and what answers is the process that
+// serves the requests.
+func (w *endpointWatch) rest(took time.Duration) time.Duration { return min(3*took, pollMost) }
 
 // told shows how far the slowest core is.
 func (w *endpointWatch) told(cores map[string]*coreCount) {

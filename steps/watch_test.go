@@ -198,6 +198,33 @@ func TestTokensWindowWaitsForItsStep(t *testing.T) {
 	}
 }
 
+// A server whose metrics take their time is not asked without a pause.
+func TestTokensWindowLeavesTheServerAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		target := h.serve("a")
+		h.chose(target, StrategyObserved)
+		metrics := served(time.Second, func(int64) ([]int64, int64) { return nil, 3 })
+		var asked atomic.Int64
+		h.server("a").metrics = func(ctx context.Context) (engine.Metrics, error) {
+			asked.Add(1)
+			return metricsAfter(ctx, 50*time.Millisecond, metrics)
+		}
+		w := stepsWindow(5, target)
+		w.Form, w.Tokens, w.Timeout = "tokens", &TokensParams{Threshold: 64, Phase: PhaseAny}, wire.Duration(20*time.Second)
+		if e, err := h.window(t.Context(), w); err != nil || asked.Load() < 95 || asked.Load() > 105 {
+			t.Errorf("asked %d times in %s: %+v, %v", asked.Load(), e.open(), e, err)
+		}
+	})
+}
+
+func metricsAfter(ctx context.Context, d time.Duration, metrics func(context.Context) (engine.Metrics, error)) (engine.Metrics, error) {
+	if err := (SystemClock{}).Sleep(ctx, d); err != nil {
+		return engine.Metrics{}, err
+	}
+	return metrics(ctx)
+}
+
 // A window whose step never comes lasts until its timeout.
 func TestTokensWindowWithoutItsStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
