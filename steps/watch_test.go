@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -140,9 +141,11 @@ func TestTokensWindowOfSeveralCores(t *testing.T) {
 // step says, of prompts with as many tokens and of so many decodes.
 func served(pace time.Duration, step func(i int64) (prompts []int64, decodes int64)) func(context.Context) (engine.Metrics, error) {
 	began := time.Now()
-	var core engine.Core
-	core.Running, core.DraftTokens = 1, -1
+	var mu sync.Mutex // the files of metrics are read beside the watch
+	core := engine.Core{Running: 1, DraftTokens: -1}
 	return func(context.Context) (engine.Metrics, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		for core.EngineSteps < int64(time.Since(began)/pace) {
 			prompts, decodes := step(core.EngineSteps)
 			core.EngineSteps++
