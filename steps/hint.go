@@ -174,7 +174,7 @@ func (t *TokensParams) possible(s *stretch) bool {
 	case "prefill":
 		return s.firsts > 0 && enough(min(s.prompts, s.most())) && (s.idle || s.drafts || s.decoded <= (s.steps-1)*s.widest)
 	case "mixed":
-		return s.firsts > 0 && s.decoded > 0 && enough(min(s.prompts+decoding, s.most())) && (!s.idle || s.steps > 1)
+		return s.firsts > 0 && s.decoded > 0 && enough(min(s.prompts+decoding, s.most()))
 	}
 	return enough(max(s.most(), s.widest))
 }
