@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,6 +201,9 @@ func notObserved(m archive.Manifest, w archive.Window, q askedWindow) string {
 		return fmt.Sprintf("encoding/json finds the first step that qualifies at %d of %d", first, len(recorded))
 	}
 	want := recorded[first : first+q.steps]
+	if i := slices.IndexFunc(want, func(s plainStep) bool { return s.choices == 0 }); i >= 0 {
+		return fmt.Sprintf("step %d chose no tokens before the next began: %v", i, want)
+	}
 	if !slices.Equal(cut, want) {
 		return fmt.Sprintf("the cut trace has %v, want %v", cut, want)
 	}
@@ -221,6 +225,7 @@ type plainStep struct {
 	name                string
 	context, generation int // requests
 	tokens              int
+	choices             int // how often it chose tokens, which ends a step
 }
 
 func (s plainStep) class() string {
@@ -265,7 +270,7 @@ func plainSteps(path string) ([]plainStep, error) {
 			n[i], _ = strconv.Atoi(m[i])
 		}
 		if n[1]+n[3] > 0 {
-			steps = append(steps, plainStep{e.TS, e.Name, n[1], n[3], n[2] + n[4]})
+			steps = append(steps, plainStep{at: e.TS, name: e.Name, context: n[1], generation: n[3], tokens: n[2] + n[4]})
 		}
 	}
 	for _, e := range tr.Events {
@@ -279,6 +284,12 @@ func plainSteps(path string) ([]plainStep, error) {
 		steps = append(steps, plainStep{at: e.TS, tokens: dims[1][0]})
 	}
 	slices.SortFunc(steps, func(a, b plainStep) int { return cmp.Compare(a.at, b.at) })
+	for _, e := range tr.Events { // aten::argmax, and _C::greedy_argmax by 0.32.0
+		i := sort.Search(len(steps), func(i int) bool { return steps[i].at > e.TS }) - 1
+		if i >= 0 && e.Cat == "cpu_op" && strings.HasSuffix(e.Name, "argmax") {
+			steps[i].choices++
+		}
+	}
 	return steps, nil
 }
 
