@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -416,7 +417,7 @@ func (c *chaos) print(t *testing.T) {
 	for _, job := range c.jobs() {
 		k := c.kills[job]
 		var phases []string
-		for _, p := range slices.Sorted(keysOf(k.phases)) {
+		for _, p := range slices.Sorted(maps.Keys(k.phases)) {
 			phases = append(phases, fmt.Sprintf("%s %d", p, k.phases[p]))
 		}
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.0f ms\t%s", c.server.engine, job, k.kills, k.whole, k.resumed, k.nothing, k.traces,
@@ -425,15 +426,5 @@ func (c *chaos) print(t *testing.T) {
 	printTable(t, "server\tjob\tkills\tended before\tresumed\tnothing begun\ttraces kept\toff after, at most\tkilled in", rows)
 	if !t.Failed() {
 		fmt.Println("invariants violated: 0 (profiler and gate off, no process, no temporary file, sealed or resumed, every finished trace kept and hashed)")
-	}
-}
-
-func keysOf(m map[string]int) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"profjob/internal/gate"
-	"profjob/internal/trace"
+	"profjob/internal/gate/gatetest"
 )
 
 const gateSecret = "e2e-secret"
@@ -120,16 +120,15 @@ func TestGate(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			s, c := gateServer(t, version, nil)
 			hello(t, c, version, 1)
-			refused(t, s, c)
-			idle(t, s, c)
-			n, more := 5, 5
+			gatetest.Run(t, gatetest.Server{Endpoint: s.endpoint, Secret: gateSecret, Complete: s.complete, VLLM: version, Hooks: hooks(version), Windows: 5})
+			n, more := 10, 5
 			if full() {
-				n, more = 20, 50
+				n, more = 50, 50
 			}
-			for i, w := range gateWindows(n) {
+			for i, w := range gatetest.Requests(n) {
 				rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 1)...)
 			}
-			jobs = append(jobs, gateJobs(t, s, gateWindows(more), 1)...)
+			jobs = append(jobs, gateJobs(t, s, gatetest.Requests(more), 1)...)
 			gateBadInput(t, s, c)
 			if full() || version == "0.32.0" {
 				kills = append(kills, gateKilled(t, s, c)...)
@@ -141,12 +140,13 @@ func TestGate(t *testing.T) {
 		if !full() {
 			t.Skip("in the long part")
 		}
-		s, c := gateServer(t, "0.32.0", []string{"OMP_NUM_THREADS=1"}, "--tensor-parallel-size", "2", "--api-server-count", "2")
+		s, c := gateServer(t, "0.32.0", []string{"OMP_NUM_THREADS=1"}, "--tensor-parallel-size", "2", "--api-server-count", "2",
+			"--max-num-batched-tokens", "2048") // on CPU it takes that for each rank otherwise
 		hello(t, c, "0.32.0", 2)
-		for i, w := range gateWindows(4) {
+		for i, w := range gatetest.Requests(4) {
 			rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 2)...)
 		}
-		jobs = append(jobs, gateJobs(t, s, gateWindows(3), 2)...)
+		jobs = append(jobs, gateJobs(t, s, gatetest.Requests(3), 2)...)
 	})
 	t.Run("0.32.0 DP 2", func(t *testing.T) {
 		if !full() {
@@ -155,10 +155,10 @@ func TestGate(t *testing.T) {
 		breaks := filepath.Join(t.TempDir(), "break")
 		s, c := gateServer(t, "0.32.0", []string{"OMP_NUM_THREADS=1", "E2E_BREAK=" + breaks}, "--data-parallel-size", "2")
 		hello(t, c, "0.32.0", 2)
-		for i, w := range gateWindows(4) {
+		for i, w := range gatetest.Requests(4) {
 			rows = append(rows, oneWindow(t, s, c, fmt.Sprintf("w%d", i), w, 2)...)
 		}
-		jobs = append(jobs, gateJobs(t, s, gateWindows(3), 2)...)
+		jobs = append(jobs, gateJobs(t, s, gatetest.Requests(3), 2)...)
 		secondCoreFails(t, s, c, breaks)
 		t.Setenv("PROFJOB_VAR_secret", gateSecret)
 		r := run(t, "jobs/gate.hcl", "--var", "endpoint="+s.endpoint)
@@ -199,38 +199,19 @@ func hello(t *testing.T, c *gate.Client, version string, workers int) {
 	if !strings.HasPrefix(h.VLLM, version) || h.Gate != gate.Version || len(h.Workers) != workers {
 		t.Errorf("hello: %+v", h)
 	}
-	want := []string{"execute_model", "sample_tokens"}
-	if version == "0.11.0" {
-		want = want[:1] // it samples in execute_model
-	}
 	for _, w := range h.Workers {
-		if !slices.Equal(w.Hooks, want) || w.MaxNumBatchedTokens == 0 || w.MaxNumBatchedTokens%2048 != 0 || w.Error != "" {
+		if !slices.Equal(w.Hooks, hooks(version)) || w.MaxNumBatchedTokens != 2048 || w.Error != "" {
 			t.Errorf("worker: %+v", w)
 		}
 	}
 }
 
-// gateWindows makes windows with thresholds from 1 to 64, 1 to 20 steps, all
-// phases and changing record options; the same ones in every run.
-func gateWindows(n int) []gate.ArmRequest {
-	r := rand.New(rand.NewPCG(1, 2))
-	phases := []gate.Phase{gate.Any, gate.Decode, gate.Mixed, gate.Decode, gate.Prefill}
-	all := make([]gate.ArmRequest, n)
-	for i := range all {
-		q := &all[i]
-		q.Window.Phase = phases[i%len(phases)]
-		q.Window.Steps = 1 + r.IntN(20)
-		most := 64 // a batch of 4 requests decodes at most 4 tokens
-		if q.Window.Phase == gate.Decode {
-			most = 3
-		}
-		q.Window.Threshold = 1 + r.IntN(most)
-		q.Record = gate.Record{Shapes: i%2 == 1, Memory: i%3 == 1, FLOPs: i%4 == 2, Stack: i%5 == 3}
-		if q.Record.Stack && q.Record.Memory {
-			q.Window.Steps = min(q.Window.Steps, 5) // 40000 events a step
-		}
+// hooks are the methods of a version's worker that the gate wraps.
+func hooks(version string) []string {
+	if version == "0.11.0" {
+		return []string{"execute_model"} // it samples there
 	}
-	return all
+	return []string{"execute_model", "sample_tokens"}
 }
 
 // oneWindow gets one window under load and checks every worker's file.
@@ -251,13 +232,13 @@ func oneWindow(t *testing.T, s server, c *gate.Client, session string, r gate.Ar
 	}
 	var rows []string
 	for _, w := range status.Workers {
-		why := exactWindow(t, c, session, r, w)
+		why := gatetest.Wrong(t, c, session, r, w)
 		if why != "" {
 			t.Errorf("%s core %d rank %d: %s", session, w.Core, w.Rank, why)
 		}
 		rows = append(rows, gateRow(s, r, w, waited, why))
 	}
-	sameSteps(t, session, status.Workers)
+	gatetest.SameSteps(t, status.Workers)
 	return rows
 }
 
@@ -314,76 +295,6 @@ func settle(t *testing.T, c *gate.Client, session string, within time.Duration) 
 	}
 }
 
-// exactWindow says what is wrong with a worker's window, by its trace; "" if nothing is.
-func exactWindow(t *testing.T, c *gate.Client, session string, r gate.ArmRequest, w gate.Worker) string {
-	t.Helper()
-	if w.Error != "" || len(w.Files) != 1 {
-		return fmt.Sprintf("%s: %s, %d files", w.State, w.Error, len(w.Files))
-	}
-	path := filepath.Join(t.TempDir(), w.Files[0].Name)
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(c.File(t.Context(), session, w.Files[0], f), f.Close()); err != nil {
-		return err.Error()
-	}
-	if err := c.Delete(t.Context(), session, w.Files[0].Name); err != nil {
-		return err.Error()
-	}
-	sum, err := trace.Scan(t.Context(), path)
-	if err != nil {
-		return err.Error()
-	}
-	if want := (trace.Options{Shapes: r.Record.Shapes, Memory: r.Record.Memory, Stack: r.Record.Stack, FLOPs: r.Record.FLOPs}); sum.Options != want {
-		return fmt.Sprintf("options %+v, want %+v", sum.Options, want)
-	}
-	return wrongSteps(r.Window, w.Steps, sum)
-}
-
-func wrongSteps(asked gate.Window, said []gate.Step, sum *trace.Summary) string {
-	var steps []trace.Pass
-	for _, p := range sum.Passes {
-		if p.IsStep() {
-			steps = append(steps, p)
-		}
-	}
-	switch {
-	case sum.Evidence != trace.Annotation:
-		return "evidence " + string(sum.Evidence)
-	case len(steps) != asked.Steps || len(said) != asked.Steps:
-		return fmt.Sprintf("%d steps in the trace, %d said, %d asked", len(steps), len(said), asked.Steps)
-	case steps[0].Tokens < int64(asked.Threshold):
-		return fmt.Sprintf("the first step has %d tokens", steps[0].Tokens)
-	case asked.Phase != gate.Any && string(steps[0].Class) != string(asked.Phase):
-		return fmt.Sprintf("the first step is %s", steps[0].Class)
-	case !steps[len(steps)-1].Whole:
-		return "the last step has no sampling"
-	}
-	for i, p := range steps {
-		if x := said[i]; p.Class != x.Class || p.Tokens != x.Tokens || p.ContextTokens != x.ContextTokens || !x.Sampled {
-			return fmt.Sprintf("step %d is %s in the trace, %+v said", i, p.Name, x)
-		}
-	}
-	return ""
-}
-
-// sameSteps checks that workers of one core recorded the same passes.
-func sameSteps(t *testing.T, session string, workers []gate.Worker) {
-	t.Helper()
-	passes := map[int][]int64{}
-	for _, w := range workers {
-		var got []int64
-		for _, s := range w.Steps {
-			got = append(got, s.Pass)
-		}
-		if first, ok := passes[w.Core]; ok && !slices.Equal(first, got) {
-			t.Errorf("%s core %d: passes %v and %v", session, w.Core, first, got)
-		}
-		passes[w.Core] = got
-	}
-}
-
 // load keeps requests going that make steps as the window wants them: lone
 // prefills need a server that is idle before them.
 func load(t *testing.T, s server, w gate.Window) (stop func()) {
@@ -407,107 +318,39 @@ func load(t *testing.T, s server, w gate.Window) (stop func()) {
 	}
 }
 
+// complete asks for one completion.
 func complete(ctx context.Context, t *testing.T, s server, prompt, tokens int) {
+	if err := s.complete(ctx, prompt, tokens); err != nil && ctx.Err() == nil {
+		t.Errorf("%v\n%s", err, tail(s.log))
+	}
+}
+
+// complete asks for one completion, with a prompt unlike any before: servers keep
+// what they have read.
+func (s server) complete(ctx context.Context, prompt, tokens int) error {
 	ids := make([]int, prompt)
 	for i := range ids {
-		ids[i] = 5 + (i*7+prompt)%200
+		ids[i] = 5 + rand.IntN(200)
 	}
 	body, err := json.Marshal(map[string]any{"model": "tiny", "prompt": ids, "max_tokens": tokens, "ignore_eos": true, "temperature": 0})
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint+"/v1/completions", bytes.NewReader(body))
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		if ctx.Err() == nil {
-			t.Errorf("completion: %v\n%s", err, tail(s.log))
-		}
-		return
+		return fmt.Errorf("completion: %w", err)
 	}
 	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return fmt.Errorf("completion: %w", err)
+	}
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("completion answered %d", resp.StatusCode)
+		return fmt.Errorf("completion answered %d", resp.StatusCode)
 	}
-}
-
-// refused checks what the gate does not take, and that nothing is armed after it.
-func refused(t *testing.T, s server, c *gate.Client) {
-	t.Helper()
-	wrong, err := gate.New(s.endpoint, "wrong", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := wrong.Arm(t.Context(), gate.ArmRequest{Session: "x", Window: gate.Window{Steps: 1}}); !errors.Is(err, gate.ErrSecret) {
-		t.Errorf("a wrong secret: %v", err)
-	}
-	for field, r := range map[string]gate.ArmRequest{
-		"session":          {Session: "../x", Window: gate.Window{Steps: 1}},
-		"window.threshold": {Session: "x", Window: gate.Window{Steps: 1, Threshold: 2049}},
-		"window.steps":     {Session: "x", Window: gate.Window{Steps: 10001}},
-		"window.at_most":   {Session: "x", Window: gate.Window{Steps: 1, Threshold: 5, AtMost: 4}},
-		"window.phase":     {Session: "x", Window: gate.Window{Steps: 1, Phase: "idle"}},
-		"activities":       {Session: "x", Window: gate.Window{Steps: 1}, Activities: []string{"device"}},
-	} {
-		_, err := c.Arm(t.Context(), r)
-		var e *gate.Error
-		if !errors.Is(err, gate.ErrRequest) || !errors.As(err, &e) || e.Field != field {
-			t.Errorf("%s: %v", field, err)
-		}
-	}
-	h, err := c.Hello(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range h.Workers {
-		if w.Busy != "" {
-			t.Errorf("core %d rank %d is armed for %s", w.Core, w.Rank, w.Busy)
-		}
-	}
-}
-
-// idle checks what ends a session on a server that does nothing.
-func idle(t *testing.T, s server, c *gate.Client) {
-	t.Helper()
-	arm := func(session string, r gate.ArmRequest) error {
-		r.Session = session
-		_, err := c.Arm(t.Context(), r)
-		return err
-	}
-	steps := gate.ArmRequest{Window: gate.Window{Steps: 5}}
-	if err := arm("first", steps); err != nil {
-		t.Fatal(err)
-	}
-	if err := arm("second", steps); !errors.Is(err, gate.ErrBusy) || !strings.Contains(err.Error(), "first") {
-		t.Errorf("two sessions: %v", err)
-	}
-	for range 3 {
-		if got, err := c.Disarm(t.Context(), "first"); err != nil || got.State != gate.Disarmed {
-			t.Errorf("disarm: %+v, %v", got, err)
-		}
-	}
-	if _, err := c.Disarm(t.Context(), "never"); !errors.Is(err, gate.ErrSession) {
-		t.Errorf("disarm of what never was: %v", err)
-	}
-	// A lease that nobody renews: the profiler runs, and no pass comes any more.
-	if err := arm("lease", gate.ArmRequest{Window: gate.Window{Duration: time.Minute}, Lease: 4 * time.Second}); err != nil {
-		t.Fatal(err)
-	}
-	complete(t.Context(), t, s, 5, 5)
-	time.Sleep(6 * time.Second) // asking would renew it
-	if err := arm("after", steps); err != nil {
-		t.Errorf("after the lease: %v", err)
-	}
-	got := settle(t, c, "lease", time.Minute)
-	if w := got.Workers[0]; got.State != gate.Disarmed || w.EndedBy != "lease" || len(w.Files) != 1 || len(w.Steps) != 5 {
-		t.Errorf("lease: %+v", got)
-	}
-	if _, err := c.Disarm(t.Context(), "after"); err != nil {
-		t.Error(err)
-	}
+	return nil
 }

@@ -3,14 +3,11 @@
 package e2e
 
 import (
-	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,22 +84,6 @@ func deref(n *int) int {
 	return *n
 }
 
-// stepName is the annotation of a step: context requests and tokens, generation requests and tokens.
-var stepName = regexp.MustCompile(`^execute_context_(\d+)\((\d+)\)_generation_(\d+)\((\d+)\)$`)
-
-// plainTrace is a trace as encoding/json reads it.
-type plainTrace struct {
-	Events []struct {
-		Name string      `json:"name"`
-		Cat  string      `json:"cat"`
-		TS   json.Number `json:"ts"`
-	} `json:"traceEvents"`
-	Shapes int `json:"record_shapes"`
-	Memory int `json:"profile_memory"`
-	Stack  int `json:"with_stack"`
-	FLOPs  int `json:"with_flops"`
-}
-
 // notAsAsked reads a trace without anything of profjob's and says in what it is not
 // the window asked for; "" if it is.
 func notAsAsked(path string, q gate.ArmRequest) string {
@@ -113,62 +94,21 @@ func notAsAsked(path string, q gate.ArmRequest) string {
 	if got := (gate.Record{Shapes: tr.Shapes == 1, Memory: tr.Memory == 1, Stack: tr.Stack == 1, FLOPs: tr.FLOPs == 1}); got != q.Record {
 		return fmt.Sprintf("the trace has the options %+v", got)
 	}
-	type step struct {
-		at              float64
-		context, tokens int
-		generation      int
+	steps, err := tr.steps()
+	if err != nil {
+		return err.Error()
 	}
-	var steps []step
-	for _, e := range tr.Events {
-		m := stepName.FindStringSubmatch(e.Name)
-		if e.Cat != "user_annotation" || m == nil {
-			continue
-		}
-		n := make([]int, 5)
-		for i := 1; i < 5; i++ {
-			n[i], _ = strconv.Atoi(m[i])
-		}
-		at, err := e.TS.Float64()
-		if err != nil {
-			return err.Error()
-		}
-		if n[1]+n[3] > 0 {
-			steps = append(steps, step{at, n[1], n[2] + n[4], n[3]})
-		}
-	}
-	slices.SortFunc(steps, func(a, b step) int { return int(a.at - b.at) })
 	if len(steps) != q.Window.Steps {
-		return fmt.Sprintf("encoding/json finds %d annotated steps of %d", len(steps), q.Window.Steps)
+		return fmt.Sprintf("encoding/json finds %d engine steps of %d", len(steps), q.Window.Steps)
+	}
+	if i := slices.IndexFunc(steps, func(s plainStep) bool { return s.name == "" }); i >= 0 {
+		return fmt.Sprintf("step %d has no annotation", i)
 	}
 	first := steps[0]
-	class := gate.Mixed
-	switch {
-	case first.context == 0:
-		class = gate.Decode
-	case first.generation == 0:
-		class = gate.Prefill
-	}
-	if first.tokens < q.Window.Threshold || q.Window.Phase != gate.Any && class != q.Window.Phase {
-		return fmt.Sprintf("the first step is %s of %d tokens", class, first.tokens)
+	if first.tokens < q.Window.Threshold || q.Window.Phase != gate.Any && first.class() != string(q.Window.Phase) {
+		return fmt.Sprintf("the first step is %s of %d tokens", first.class(), first.tokens)
 	}
 	return ""
-}
-
-func readPlain(path string) (*plainTrace, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return nil, err
-	}
-	var tr plainTrace
-	if err := json.NewDecoder(z).Decode(&tr); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return &tr, nil
 }
 
 // printRuns prints what profjob recorded through the gates.

@@ -3,16 +3,11 @@
 package e2e
 
 import (
-	"cmp"
-	"compress/gzip"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"testing"
@@ -216,92 +211,4 @@ func notObserved(m archive.Manifest, w archive.Window, q askedWindow) string {
 		}
 	}
 	return ""
-}
-
-// plainStep is an engine step as encoding/json finds it: by its annotation, else by
-// the look-up of its tokens, which has no name of its own.
-type plainStep struct {
-	at                  float64
-	name                string
-	context, generation int // requests
-	tokens              int
-	choices             int // how often it chose tokens, which ends a step
-}
-
-func (s plainStep) class() string {
-	switch {
-	case s.name == "":
-		return "unknown"
-	case s.generation == 0:
-		return "prefill"
-	case s.context == 0:
-		return "decode"
-	}
-	return "mixed"
-}
-
-// plainSteps gives the engine steps of a trace in the order of time.
-func plainSteps(path string) ([]plainStep, error) {
-	data, err := readGzip(path)
-	if err != nil {
-		return nil, err
-	}
-	var tr struct {
-		Events []struct {
-			Name string  `json:"name"`
-			Cat  string  `json:"cat"`
-			TS   float64 `json:"ts"`
-			Args struct {
-				Dims json.RawMessage `json:"Input Dims"`
-			} `json:"args"`
-		} `json:"traceEvents"`
-	}
-	if err := json.Unmarshal(data, &tr); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	var steps []plainStep
-	for _, e := range tr.Events {
-		m := stepName.FindStringSubmatch(e.Name)
-		if e.Cat != "user_annotation" || m == nil {
-			continue
-		}
-		n := make([]int, 5)
-		for i := 1; i < 5; i++ {
-			n[i], _ = strconv.Atoi(m[i])
-		}
-		if n[1]+n[3] > 0 {
-			steps = append(steps, plainStep{at: e.TS, name: e.Name, context: n[1], generation: n[3], tokens: n[2] + n[4]})
-		}
-	}
-	for _, e := range tr.Events {
-		if len(steps) > 0 && steps[0].name != "" || e.Cat != "cpu_op" || e.Name != "aten::embedding" {
-			continue
-		}
-		var dims [][]int
-		if err := json.Unmarshal(e.Args.Dims, &dims); err != nil || len(dims) < 2 || len(dims[1]) != 1 {
-			return nil, fmt.Errorf("%s: no shapes: %s", path, e.Args.Dims)
-		}
-		steps = append(steps, plainStep{at: e.TS, tokens: dims[1][0]})
-	}
-	slices.SortFunc(steps, func(a, b plainStep) int { return cmp.Compare(a.at, b.at) })
-	for _, e := range tr.Events { // aten::argmax, and _C::greedy_argmax by 0.32.0
-		i := sort.Search(len(steps), func(i int) bool { return steps[i].at > e.TS }) - 1
-		if i >= 0 && e.Cat == "cpu_op" && strings.HasSuffix(e.Name, "argmax") {
-			steps[i].choices++
-		}
-	}
-	return steps, nil
-}
-
-func readGzip(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return io.ReadAll(z)
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"profjob/internal/gate"
+	"profjob/internal/gate/gatetest"
 )
 
 // rayServer is a vLLM whose two tensor parallel ranks run on two nodes of a real
@@ -68,11 +69,11 @@ func TestRay(t *testing.T) {
 			hello(t, c, x.version, 2)
 			s.version += " Ray " + x.name
 			s.firstPass(t)
-			for i, w := range gateWindows(x.windows) {
+			for i, w := range gatetest.Requests(x.windows) {
 				rows = append(rows, s.window(t, c, fmt.Sprintf("w%d", i), w)...)
 			}
 			if x.version == "0.32.0" {
-				jobs = append(jobs, gateJobs(t, s.server, gateWindows(3), 2)...)
+				jobs = append(jobs, gateJobs(t, s.server, gatetest.Requests(3), 2)...)
 			}
 			rows = append(rows, s.bigFiles(t, c)...)
 			s.disarmedWhileRecording(t, c)
@@ -235,14 +236,14 @@ func (s rayServer) window(t *testing.T, c *gate.Client, session string, r gate.A
 	for _, w := range status.Workers {
 		why := s.misplaced(w)
 		if why == "" {
-			why = exactWindow(t, c, session, r, w)
+			why = gatetest.Wrong(t, c, session, r, w)
 		}
 		if why != "" {
 			t.Errorf("%s rank %d: %s", session, w.Rank, why)
 		}
 		rows = append(rows, gateRow(s.server, r, w, waited, why))
 	}
-	sameSteps(t, session, status.Workers)
+	gatetest.SameSteps(t, status.Workers)
 	sameBatches(t, session, status.Workers)
 	return rows
 }
@@ -273,14 +274,14 @@ func (s rayServer) bigFiles(t *testing.T, c *gate.Client) []string {
 		}
 		why := s.misplaced(w)
 		if why == "" {
-			why = exactWindow(t, c, "big", r, w)
+			why = gatetest.Wrong(t, c, "big", r, w)
 		}
 		if why != "" {
 			t.Errorf("big rank %d: %s", w.Rank, why)
 		}
 		rows = append(rows, gateRow(s.server, r, w, waited, why))
 	}
-	sameSteps(t, "big", got.Workers)
+	gatetest.SameSteps(t, got.Workers)
 	sameBatches(t, "big", got.Workers)
 	return rows
 }
@@ -339,14 +340,14 @@ func (s rayServer) endedEarly(t *testing.T, c *gate.Client, session, reason stri
 		}
 		why := s.misplaced(w)
 		if why == "" {
-			why = exactWindow(t, c, session, gate.ArmRequest{Window: gate.Window{Steps: len(w.Steps), Phase: gate.Any}}, w)
+			why = gatetest.Wrong(t, c, session, gate.ArmRequest{Window: gate.Window{Steps: len(w.Steps), Phase: gate.Any}}, w)
 		}
 		if why != "" {
 			t.Errorf("%s rank %d: %s", session, w.Rank, why)
 		}
 		t.Logf("%s rank %d: ended by %s with %d steps, passes %d to %d", session, w.Rank, w.EndedBy, len(w.Steps), w.Steps[0].Pass, w.Steps[len(w.Steps)-1].Pass)
 	}
-	sameSteps(t, session, got.Workers)
+	gatetest.SameSteps(t, got.Workers)
 	sameBatches(t, session, got.Workers)
 	return got.Workers
 }

@@ -305,7 +305,7 @@ func planGate(t *spec.Target, target steps.Target, kind spec.WindowKind) *steps.
 
 func planTarget(t *spec.Target) steps.Target {
 	out := steps.Target{Name: t.Name, Engine: t.Engine, Endpoints: t.Endpoints, TraceDir: t.TraceDir, Version: t.Version,
-		Options: plainOptions(t.Options)}
+		Options: PlainOptions(t.Options)}
 	if t.Auth.Bearer != (spec.Secret{}) {
 		bearer := t.Auth.Bearer
 		out.Bearer = &bearer
@@ -316,8 +316,9 @@ func planTarget(t *spec.Target) steps.Target {
 	return out
 }
 
-// plainOptions turns an engine's own attributes into what JSON has.
-func plainOptions(options map[string]cty.Value) map[string]any {
+// PlainOptions turns an engine's own attributes into what JSON has, which is what
+// clients and launches of the engine are told.
+func PlainOptions(options map[string]cty.Value) map[string]any {
 	if len(options) == 0 {
 		return nil
 	}

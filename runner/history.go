@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"syscall"
 	"time"
 
 	"profjob/internal/archive"
@@ -92,46 +90,35 @@ func (h *history) take(line []byte) error {
 		h.began = e.Time
 		return json.Unmarshal(e.Data, &h.started)
 	case event.StepStarted{}.Kind():
-		var ev event.StepStarted
-		err := json.Unmarshal(e.Data, &ev)
-		h.begun = append(h.begun, ev.Place)
-		return err
+		return with(e.Data, func(ev event.StepStarted) error { h.begun = append(h.begun, ev.Place); return nil })
 	case event.StepFinished{}.Kind():
-		var ev event.StepFinished
-		if err := json.Unmarshal(e.Data, &ev); err != nil {
-			return err
-		}
-		return h.result(ev.Place, ev.StepKind, ev.Result)
+		return with(e.Data, func(ev event.StepFinished) error { return h.result(ev.Place, ev.StepKind, ev.Result) })
 	case event.StepFailed{}.Kind():
-		var ev event.StepFailed
-		if err := json.Unmarshal(e.Data, &ev); err != nil {
-			return err
-		}
-		if ev.Round == 0 {
-			h.errors = append(h.errors, ev.Error)
-		}
-		return h.result(ev.Place, ev.StepKind, ev.Result)
+		return with(e.Data, func(ev event.StepFailed) error {
+			if ev.Round == 0 {
+				h.errors = append(h.errors, ev.Error)
+			}
+			return h.result(ev.Place, ev.StepKind, ev.Result)
+		})
 	case event.StepNoted{}.Kind():
-		var ev event.StepNoted
-		if err := json.Unmarshal(e.Data, &ev); err != nil {
-			return err
-		}
-		var noted steps.WindowResult
-		err := json.Unmarshal(ev.Result, &noted)
-		h.noted[ev.Place] = noted
-		return err
+		return with(e.Data, func(ev event.StepNoted) error {
+			return with(ev.Result, func(noted steps.WindowResult) error { h.noted[ev.Place] = noted; return nil })
+		})
 	case event.AttemptFailed{}.Kind():
-		var ev event.AttemptFailed
-		err := json.Unmarshal(e.Data, &ev)
-		h.failed = append(h.failed, ev)
-		return err
+		return with(e.Data, func(ev event.AttemptFailed) error { h.failed = append(h.failed, ev); return nil })
 	case event.Warning{}.Kind():
-		var ev event.Warning
-		err := json.Unmarshal(e.Data, &ev)
-		h.warnings = append(h.warnings, ev)
-		return err
+		return with(e.Data, func(ev event.Warning) error { h.warnings = append(h.warnings, ev); return nil })
 	}
 	return nil
+}
+
+// with hands on what JSON holds.
+func with[T any](raw json.RawMessage, take func(T) error) error {
+	var v T
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return err
+	}
+	return take(v)
 }
 
 func (h *history) result(place event.Place, kind string, raw json.RawMessage) error {
@@ -152,6 +139,7 @@ func (h *history) into(r *runner) {
 	for _, result := range h.results {
 		r.run.State.Put(result.place, result.value)
 	}
+	r.errors = append(r.errors, h.errors...)
 	for _, w := range h.warnings {
 		r.run.Recall(w.Text)
 	}
@@ -275,17 +263,4 @@ func (h *history) resultAt(place event.Place) (any, bool) {
 		}
 	}
 	return nil, false
-}
-
-// processLives tells whether a process of this machine is there.
-func processLives(pid int) bool {
-	if pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return false
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return true // not Linux, or not ours to see
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
 }

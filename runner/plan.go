@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"profjob/internal/wire"
 	"profjob/steps"
@@ -108,6 +109,13 @@ func DecodePlan(data []byte) (*Plan, error) {
 		return nil, fmt.Errorf("decode plan: its digest is %s, it says %s", digest, p.Digest)
 	}
 	return &p, nil
+}
+
+// NeedsSecrets tells whether the plan refers to sensitive values, whose values a
+// run has to be given.
+func (p *Plan) NeedsSecrets() bool {
+	probe := p.Probe()
+	return probe != nil && slices.ContainsFunc(probe.Targets, steps.Target.RefersToSecrets)
 }
 
 // Probe is the plan step that asks the servers what they are.

@@ -11,6 +11,7 @@ import (
 	"profjob/internal/archive"
 	"profjob/internal/event"
 	"profjob/internal/guard"
+	"profjob/internal/proc"
 	"profjob/steps"
 )
 
@@ -98,7 +99,7 @@ func (r *runner) lockAgain(ctx context.Context, runID string) error {
 	if !errors.As(err, &held) || held.By.RunID != runID {
 		return err
 	}
-	if processLives(held.By.PID) {
+	if proc.Lives(held.By.PID) {
 		return fmt.Errorf("it goes on: process %d", held.By.PID)
 	}
 	text := fmt.Sprintf("the guard of run %s is still at work: waiting for it, up to %s", runID, guardWait)
@@ -156,12 +157,10 @@ func (u *Unfinished) closeWindow(r *runner, levels contexts, left left) error {
 	if window == nil {
 		return nil
 	}
-	closed := map[string]steps.Closed{}
+	var closed map[string]guard.Stopped
 	if log, err := os.Open(r.run.Dir.Join(guardLog)); err == nil {
 		defer log.Close()
-		for endpoint, s := range guard.ReadLog(log) {
-			closed[endpoint] = steps.Closed{Sent: s.Sent, Answered: s.Answered, Done: s.Done, Error: s.Error}
-		}
+		closed = guard.ReadLog(log)
 	}
 	r.run.Place = event.Place{Step: window.ID(), Round: left.round, Attempt: left.attempt}
 	result, err := window.Recover(levels.seal, r.run, noted, closed)

@@ -3,11 +3,9 @@ package steps
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"profjob/internal/engine"
@@ -172,28 +170,14 @@ func (r *Run) stop(ctx context.Context, s server) error {
 			r.disown(ctx, s)
 			return nil
 		}
-		if gone(err) {
+		if engine.Gone(err) {
 			break
 		}
 	}
-	if answeredStop(err) || gone(err) {
+	if engine.StopAnswered(err) || engine.Gone(err) {
 		r.disown(ctx, s)
 	}
 	return err
-}
-
-// answeredStop tells of a stop's error whether the server has dealt with it all
-// the same: vLLM up to 0.15 and SGLang answer 500 where nothing was recording, and
-// where they could not write their files. Other statuses are of something before
-// the server, or mean that it was not asked at all.
-func answeredStop(err error) bool {
-	var status *engine.StatusError
-	return errors.As(err, &status) && status.Code == http.StatusInternalServerError
-}
-
-// gone tells whether nobody listens at an endpoint any more.
-func gone(err error) bool {
-	return errors.Is(err, engine.ErrUnreachable) && errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (r *Run) outcome(action string, s server, began time.Time, err error) error {
@@ -226,9 +210,9 @@ func (r *Run) stopOwed(ctx context.Context, s server) error {
 	switch {
 	case err == nil:
 		return nil
-	case gone(err):
+	case engine.Gone(err):
 		return r.warn("%s: the server is gone, and its profiler with it: %v", s.Target.Name, err)
-	case answeredStop(err):
+	case engine.StopAnswered(err):
 		return r.warn("%s: %v: nothing was recording any more, or it could not write its trace", s.Target.Name, err)
 	case errors.Is(err, gate.ErrSession):
 		return r.warn("%s: the gate knows nothing of the window any more: it is not armed", s.Target.Name)

@@ -57,7 +57,7 @@ func (p *Probe) OwnWindow(t Target) *engine.TokenWindow {
 // byItself says whether a server gives the window by its own token logic. Where
 // it does not, err says why; fatal, that nothing else can serve either.
 func (p *Probe) byItself(target Target, info engine.Info) (choice Choice, fatal bool, err error) {
-	r := engine.SelfRequest{Version: info.Version, Options: target.Options, Launched: target.Launched(), Windows: 1, Warmup: p.Warmup}
+	r := engine.SelfRequest{Info: info, Options: target.Options, Launched: target.Launched(), Windows: 1, Warmup: p.Warmup}
 	if !r.Launched {
 		r.Windows = p.Rounds
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"profjob/internal/archive"
+	"profjob/internal/engine"
 	"profjob/internal/hostfs"
 	"profjob/internal/trace"
 	"profjob/internal/wire"
@@ -106,7 +107,8 @@ func (c *Collect) Do(ctx context.Context, run *Run) (any, error) {
 		}
 		result.Files = append(result.Files, g.have.files()...)
 	}
-	if got := count(result.Files, archive.KindTrace); got > 0 && got < c.ExpectRanks && len(errs) == 0 {
+	got, want := count(result.Files, archive.KindTrace), c.ExpectRanks-window.unopened()
+	if got < want && len(errs) == 0 {
 		errs = append(errs, incomplete("collect: %d traces of workers, collect.expect.ranks asks for %d: %s",
 			got, c.ExpectRanks, strings.Join(paths(result.Files), ", ")))
 	}
@@ -205,7 +207,7 @@ func (g *gathering) stopAgain(ctx context.Context, got int) bool {
 	}
 	_ = g.run.warn("%s: no trace came %s after its stop was answered: the stop is sent once more", g.target.Name, g.grace)
 	for _, s := range servers {
-		if err := g.run.stop(ctx, s); err != nil && !answeredStop(err) {
+		if err := g.run.stop(ctx, s); err != nil && !engine.StopAnswered(err) {
 			_ = g.run.warn("%s: %v", g.target.Name, err)
 		}
 	}

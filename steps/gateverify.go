@@ -135,7 +135,7 @@ func (v *Verify) unmet(window WindowResult, attempt int) []archive.Window {
 			continue
 		}
 		for _, worker := range e.Gate.Workers {
-			if worker.Recorded > 0 || len(worker.Files) > 0 {
+			if !neverRecorded(worker) {
 				continue
 			}
 			endpoint, core, rank := e.Endpoint, worker.Core, globalRank(worker)
@@ -145,6 +145,9 @@ func (v *Verify) unmet(window WindowResult, attempt int) []archive.Window {
 	}
 	return all
 }
+
+// neverRecorded tells of a worker that it has no trace since no step came to begin with.
+func neverRecorded(w gate.Worker) bool { return w.Recorded == 0 && len(w.Files) == 0 }
 
 func neverOpened(w gate.Worker) string {
 	switch {

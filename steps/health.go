@@ -49,7 +49,7 @@ func patience(err error) time.Duration {
 	const refused, failing, mute = 0, 2 * time.Second, time.Minute
 	var status *engine.StatusError
 	switch {
-	case gone(err):
+	case engine.Gone(err):
 		return refused
 	case errors.As(err, &status):
 		return failing

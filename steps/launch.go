@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -105,10 +106,35 @@ func (l *Launch) Do(ctx context.Context, run *Run) (any, error) {
 		return nil, backoff.Permanent(err)
 	}
 	var result LaunchResult
+	var errs []error
 	for _, s := range all {
 		result.Servers = append(result.Servers, s.Launched)
+		errs = append(errs, run.noteLog(s))
 	}
-	return result, nil
+	return result, errorPermanent(errors.Join(errs...))
+}
+
+// noteLog warns where a server's log shows it to be another than it was launched as.
+func (r *Run) noteLog(s *launching) error {
+	read := s.target.kind().LogNotes
+	if read == nil {
+		return nil
+	}
+	f, err := os.Open(r.Dir.Join(s.Log))
+	if err != nil {
+		return nil // a server without a log contradicts nothing
+	}
+	defer f.Close()
+	const most = 1 << 20 // the start of a server is told in less
+	head, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return nil
+	}
+	var errs []error
+	for _, note := range read(engine.SetupRequest{Version: s.Version, Options: s.target.Options, Command: s.spec.Command}, string(head)) {
+		errs = append(errs, r.warn("%s: %s", s.target.Name, note))
+	}
+	return errors.Join(errs...)
 }
 
 // Undo ends every server that was started.

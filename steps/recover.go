@@ -4,22 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"profjob/internal/gate"
+	"profjob/internal/guard"
 )
-
-// Closed is what is known of the stop of an endpoint whose run was killed.
-type Closed struct {
-	Sent, Answered time.Time
-	Done           bool   // the server has answered it, be it with an error
-	Error          string // of an answer that was one
-}
 
 // Recover closes a window whose run was killed while it was open: what nobody has
 // stopped is stopped now, and what the gates still know is asked for. noted is the
 // window as it was journaled last, closed what became of the stops, by endpoint.
-func (w *Window) Recover(ctx context.Context, run *Run, noted WindowResult, closed map[string]Closed) (WindowResult, error) {
+func (w *Window) Recover(ctx context.Context, run *Run, noted WindowResult, closed map[string]guard.Stopped) (WindowResult, error) {
 	servers, err := run.servers(w.Targets)
 	if err != nil {
 		return noted, fmt.Errorf("recover the window: %w", err)
@@ -41,7 +34,7 @@ func (w *Window) Recover(ctx context.Context, run *Run, noted WindowResult, clos
 	return noted, errors.Join(errs...)
 }
 
-func (w *Window) recoverOne(ctx context.Context, run *Run, s server, e *EndpointWindow, closed Closed) error {
+func (w *Window) recoverOne(ctx context.Context, run *Run, s server, e *EndpointWindow, closed guard.Stopped) error {
 	if e.Gate != nil {
 		s.session = e.Gate.Session
 	}

@@ -39,6 +39,22 @@ func (t Target) Launched() bool {
 	return t.Launch != nil || !t.kind().NeedsEndpoint && len(t.Endpoints) == 0
 }
 
+// RefersToSecrets tells whether anything of the target is a sensitive value, which
+// the plan only refers to.
+func (t Target) RefersToSecrets() bool {
+	if t.Bearer != nil && t.Bearer.Ref != "" || t.Gate != nil && t.Gate.Secret != nil && t.Gate.Secret.Ref != "" {
+		return true
+	}
+	if t.Launch != nil {
+		for _, v := range t.Launch.Env {
+			if v.Ref != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // CanHaveGate tells whether servers of the target's kind can load the gate.
 func (t Target) CanHaveGate() bool { return t.kind().Gate }
 

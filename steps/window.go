@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -98,6 +99,26 @@ func (r WindowResult) Summary() string {
 	return text
 }
 
+// unopened is how many workers have seen no step to begin with, as their gates told,
+// and so have no trace: that they are missing is for verify to say, by name. Of a
+// server that records by itself and has not, all are.
+func (r WindowResult) unopened() int {
+	n := 0
+	for _, e := range r.Endpoints {
+		switch {
+		case e.ByItself && e.Ended != EndedRecorded:
+			return math.MaxInt
+		case e.Gate != nil:
+			for _, w := range e.Gate.Workers {
+				if neverRecorded(w) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
 // opened is when the first start was answered, from which the window counts.
 func (r WindowResult) opened() time.Time {
 	first := r.Endpoints[0].StartAnswered
@@ -183,14 +204,7 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server, befor
 	for i, s := range servers {
 		wg.Go(func() {
 			windows[i].StartSent = run.Clock.Now()
-			if windows[i].ByItself {
-				windows[i].StartAnswered = run.Clock.Now()
-				if launched, ok := run.launchedServer(s.Target); ok {
-					windows[i].StartSent = launched.Began
-				}
-				return
-			}
-			errs[i] = safely("start "+s.Endpoint, func() error { return w.start(ctx, run, s, windows[i].Bound) })
+			errs[i] = safely("start "+s.Endpoint, func() error { return w.start(ctx, run, s, &windows[i]) })
 			windows[i].StartAnswered = run.Clock.Now()
 		})
 	}
@@ -207,12 +221,18 @@ func (w *Window) note(run *Run, before map[string]Snapshot, windows []EndpointWi
 	return run.Emit(event.StepNoted{Place: run.Place, StepKind: w.Kind(), Result: raw})
 }
 
-// start asks one server to record, by its gate or by its own profiler.
-func (w *Window) start(ctx context.Context, run *Run, s server, bound int) error {
-	if s.session != "" {
+// start asks one server to record, by its gate or by its own profiler. One that
+// records by itself may have since it was launched.
+func (w *Window) start(ctx context.Context, run *Run, s server, e *EndpointWindow) error {
+	switch launched, ok := run.launchedServer(s.Target); {
+	case s.session != "":
 		return run.arm(ctx, s, w.armRequest(s.session))
+	case !e.ByItself:
+		return run.start(ctx, s, engine.StartOptions{MaxSteps: e.Bound})
+	case ok:
+		e.StartSent = launched.Began
 	}
-	return run.start(ctx, s, engine.StartOptions{MaxSteps: bound})
+	return nil
 }
 
 // choice gives the strategy that the probe chose, and the bound to ask for.
@@ -314,7 +334,7 @@ func (w *Window) stopOne(ctx context.Context, run *Run, s server, e *EndpointWin
 		err = run.stop(ctx, s)
 	}
 	e.StopAnswered = run.Clock.Now()
-	e.Stopped = err == nil || answeredStop(err)
+	e.Stopped = err == nil || engine.StopAnswered(err)
 	if err == nil {
 		return nil
 	}

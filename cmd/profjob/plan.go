@@ -9,6 +9,7 @@ import (
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
 	"profjob/internal/view"
+	"profjob/runner"
 	"profjob/spec"
 	"profjob/steps"
 )
@@ -118,11 +119,16 @@ func askGate(ctx context.Context, job *spec.Job, t steps.Target, endpoint string
 
 // probeEndpoint asks one endpoint what it is.
 func probeEndpoint(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) (engine.Info, error) {
-	client, err := kind.New(engine.Config{Endpoint: endpoint, Bearer: secretOf(job, t.Auth.Bearer), Now: time.Now})
+	client, err := clientOf(job, t, kind, endpoint)
 	if err != nil {
 		return engine.Info{}, err
 	}
 	return client.Probe(ctx)
+}
+
+// clientOf makes the client of a target's endpoint, as a run does.
+func clientOf(job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) (engine.Client, error) {
+	return kind.New(engine.Config{Endpoint: endpoint, Bearer: secretOf(job, t.Auth.Bearer), Now: time.Now, Options: runner.PlainOptions(t.Options)})
 }
 
 func secretOf(job *spec.Job, s spec.Secret) string {

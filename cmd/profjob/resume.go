@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,11 +118,7 @@ func (a *app) unfinished(opts resumeOptions, name string) (*runner.Unfinished, e
 
 // secretsFor gives the values of the plan's references, from the job file.
 func (a *app) secretsFor(ctx context.Context, opts resumeOptions, run *runner.Unfinished, file string) (map[string]string, error) {
-	plan, err := run.Plan.Encode()
-	if err != nil {
-		return nil, failed(steps.ExitFailed, err)
-	}
-	if !bytes.Contains(plan, []byte(`"secret": "`)) { // as spec.Secret writes a reference
+	if !run.Plan.NeedsSecrets() {
 		return nil, nil
 	}
 	c, err := a.loadOrSay(ctx, &opts.jobFlags, file)

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -43,12 +42,4 @@ func cmdGlob(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is %d paths: %v", args[1], len(names), names)
 	}
 	ts.Setenv(args[0], names[0])
-}
-
-// cmdWait lets something go on for a while: wait-ms MILLISECONDS
-func cmdWait(ts *testscript.TestScript, neg bool, args []string) {
-	usageOf(ts, neg, false, len(args) == 1, "wait-ms MILLISECONDS")
-	ms, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	time.Sleep(time.Duration(ms) * time.Millisecond)
 }

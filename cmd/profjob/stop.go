@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -219,7 +218,7 @@ func (a *app) disarmGate(ctx context.Context, job *spec.Job, t *spec.Target, end
 }
 
 func (a *app) stopProfiler(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) error {
-	client, err := kind.New(engine.Config{Endpoint: endpoint, Bearer: secretOf(job, t.Auth.Bearer), Now: time.Now})
+	client, err := clientOf(job, t, kind, endpoint)
 	if err != nil {
 		return err
 	}

@@ -184,6 +184,9 @@ type Kind struct {
 	// request, whether it can be started and stopped at all. The error says why not,
 	// and what to do. Nil: the kind has no such logic.
 	ByItself func(SelfRequest) (Self, error)
+	// LogNotes tells people what the log of a server that was launched as the request
+	// says shows to be otherwise. Nil: the kind's logs are not read.
+	LogNotes func(r SetupRequest, log string) []string
 	// Version finds the version of the server that a command would launch in the
 	// folder dir, without starting it. env is the whole environment that the server
 	// will have. Nil where it need not be known.
@@ -233,7 +236,7 @@ type TokenWindow struct {
 
 // SelfRequest is a window that a server may record by itself.
 type SelfRequest struct {
-	Version  string         // of the server
+	Info     Info           // what the server told; before it runs, its Version as far as that is known
 	Options  map[string]any // the kind's own options
 	Command  []string       // of the launch; nil: the server runs already
 	Launched bool           // the run launches the server, and can do so again

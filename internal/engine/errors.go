@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"syscall"
 )
 
 // The errors that callers tell apart.
@@ -58,3 +60,17 @@ func NotStarted(err error) bool {
 // NotRecording tells of an error of Client.Stop whether the server says that
 // nothing was recording any more.
 func NotRecording(err error) bool { return errors.Is(err, ErrIdle) }
+
+// StopAnswered tells of an error of Client.Stop whether the server has dealt with the
+// stop all the same: vLLM up to 0.15 and SGLang answer 500 where nothing was
+// recording, and where they could not write their files. Other statuses are of
+// something before the server, or mean that it was not asked at all.
+func StopAnswered(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) && status.Code == http.StatusInternalServerError
+}
+
+// Gone tells of an error of any method whether nobody listens at the endpoint any more.
+func Gone(err error) bool {
+	return errors.Is(err, ErrUnreachable) && errors.Is(err, syscall.ECONNREFUSED)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"profjob/internal/engine"
@@ -36,7 +35,7 @@ func (c *Client) Finish(ctx context.Context, session string) (*Status, error) {
 		switch {
 		case err == nil && status.State.Ended():
 			return status, nil
-		case errors.Is(err, ErrSession), errors.Is(err, engine.ErrUnreachable) && errors.Is(err, syscall.ECONNREFUSED):
+		case errors.Is(err, ErrSession), engine.Gone(err):
 			return nil, err
 		case err != nil:
 			if failures++; failures >= finishTries {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -63,7 +64,7 @@ func acquire(ctx context.Context, dir string, r lockRequest) (locks, error) {
 }
 
 func tryAll(names map[string]string, who Holder) (got locks, err error) {
-	for _, name := range slices.Sorted(keys(names)) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		f, err := try(name, names[name], who)
 		if err != nil {
 			got.release()
@@ -72,16 +73,6 @@ func tryAll(names map[string]string, who Holder) (got locks, err error) {
 		got = append(got, f)
 	}
 	return got, nil
-}
-
-func keys(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // try takes one lock and writes down whose it is.

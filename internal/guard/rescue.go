@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
-	"syscall"
 	"time"
 
 	"profjob/internal/engine"
@@ -75,7 +73,7 @@ func (s *server) stop(ctx context.Context, h hold) {
 			s.say("%s%s after %d tries; it may still be on: %v", what, wordGivenUp, try, err)
 			return
 		}
-		if h.begun || gone(err) {
+		if h.begun || engine.Gone(err) {
 			return
 		}
 		h.begun = true // the start may have been on its way
@@ -106,12 +104,5 @@ func (h Hold) stop(ctx context.Context) error {
 
 // settled tells of a stop's error whether there is nothing more to stop.
 func settled(err error) bool {
-	var status *engine.StatusError
-	return engine.NotRecording(err) || errors.Is(err, gate.ErrSession) || gone(err) ||
-		errors.As(err, &status) && status.Code == http.StatusInternalServerError
-}
-
-// gone tells whether nobody listens there any more.
-func gone(err error) bool {
-	return errors.Is(err, engine.ErrUnreachable) && errors.Is(err, syscall.ECONNREFUSED)
+	return engine.NotRecording(err) || engine.StopAnswered(err) || engine.Gone(err) || errors.Is(err, gate.ErrSession)
 }

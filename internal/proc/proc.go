@@ -109,48 +109,7 @@ func (p *Process) End(ctx context.Context, grace time.Duration) error {
 	p.ending.Lock()
 	defer p.ending.Unlock()
 	_ = p.stdin.Close() // the second time it is closed already
-	if p.gone() {
-		return nil
-	}
-	if err := p.signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	if p.wait(ctx, grace) {
-		return nil
-	}
-	if err := p.signal(syscall.SIGKILL); err != nil {
-		return err
-	}
-	if !p.wait(context.WithoutCancel(ctx), killWait) {
-		return fmt.Errorf("end process group %d: it is still there %s after SIGKILL", p.PID(), killWait)
-	}
-	return nil
-}
-
-func (p *Process) signal(sig syscall.Signal) error {
-	err := syscall.Kill(-p.PID(), sig)
-	if err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("end process group %d: send %s: %w", p.PID(), sig, err)
-	}
-	return nil
-}
-
-// wait waits until the group is gone; false once the time is up or ctx has ended.
-func (p *Process) wait(ctx context.Context, most time.Duration) bool {
-	deadline := time.NewTimer(most)
-	defer deadline.Stop()
-	tick := time.NewTicker(groupPoll)
-	defer tick.Stop()
-	for !p.gone() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return p.gone()
-		case <-ctx.Done():
-			return p.gone()
-		}
-	}
-	return true
+	return endGroup(ctx, p.PID(), grace, p.gone)
 }
 
 // gone tells whether the process was waited for and no other member of its group lives.
@@ -162,25 +121,4 @@ func (p *Process) gone() bool {
 	}
 	p.over = p.over || !groupLives(p.PID())
 	return p.over
-}
-
-// EndGroup ends a process group that this process has not started: SIGTERM, and
-// SIGKILL after the grace or the end of ctx.
-func EndGroup(ctx context.Context, pgid int, grace time.Duration) error {
-	for _, try := range []struct {
-		signal syscall.Signal
-		wait   time.Duration
-	}{{syscall.SIGTERM, grace}, {syscall.SIGKILL, killWait}} {
-		if err := syscall.Kill(-pgid, try.signal); errors.Is(err, syscall.ESRCH) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("end process group %d: send %s: %w", pgid, try.signal, err)
-		}
-		for until := time.Now().Add(try.wait); time.Now().Before(until) && (ctx.Err() == nil || try.signal == syscall.SIGKILL); time.Sleep(groupPoll) {
-			if !groupLives(pgid) {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("end process group %d: it is still there %s after SIGKILL", pgid, killWait)
 }

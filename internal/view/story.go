@@ -66,7 +66,7 @@ func interrupt(count int) string {
 	case 2:
 		return "interrupted again: no traces are collected, they stay where the server wrote them; once more leaves at once"
 	}
-	return "interrupted a third time: leaving; the profiler may still be on (profjob stop)"
+	return "interrupted a third time: leaving; what is still on is left to the guard, which writes guard.log"
 }
 
 // told formats a text and cuts it into lines; those after the first are indented.

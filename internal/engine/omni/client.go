@@ -69,17 +69,6 @@ func describe(info engine.Info, options map[string]any) engine.Info {
 
 const evidenceStructure = "structure"
 
-// GenerationOfInfo gives the generation that a probe has found. It is false where
-// the probe could not tell.
-func GenerationOfInfo(info engine.Info) (Generation, bool) {
-	text, ok := strings.CutPrefix(info.Dialect, name+"-")
-	if !ok {
-		return "", false
-	}
-	g, err := ParseGeneration(text)
-	return g, err == nil
-}
-
 // Start asks for the profiler to begin, as vLLM's client does. In token mode the
 // server answers with success and does nothing: see Judge.
 func (c *Client) Start(ctx context.Context, w engine.StartOptions) error {

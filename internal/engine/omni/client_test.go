@@ -85,8 +85,8 @@ func TestGenerationGiven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := GenerationOfInfo(info); !ok || got != want {
-			t.Errorf("%q: %s, %t; want %s", said, got, ok, want)
+		if info.Dialect != want.dialect() {
+			t.Errorf("%q: %s, want %s", said, info.Dialect, want)
 		}
 	}
 }
@@ -95,8 +95,25 @@ func TestGenerationGiven(t *testing.T) {
 // windows that need no generation are got all the same.
 func TestGenerationUnknown(t *testing.T) {
 	info := describe(engine.Info{Version: "0.1.dev1+g1"}, nil)
-	if _, ok := GenerationOfInfo(info); ok || len(info.Notes) == 0 || !strings.Contains(info.Notes[0], "set generation") {
+	if info.Dialect != name || len(info.Notes) == 0 || !strings.Contains(info.Notes[0], "set generation") {
 		t.Errorf("%+v", info)
+	}
+	hand := engine.SelfRequest{Info: engine.Info{Version: "0.1.dev1+g1"}}
+	if self, err := byItself(hand); err != nil || self.Started || len(self.Notes) == 0 {
+		t.Errorf("by hand: %+v, %v", self, err)
+	}
+	hand.Tokens = &engine.TokenWindow{Threshold: 1, Steps: 1}
+	if _, err := byItself(hand); err == nil || !strings.Contains(err.Error(), "set generation") {
+		t.Errorf("by tokens: %v", err)
+	}
+}
+
+// TestLimitsTold: what a server tells of its limits goes before its command.
+func TestLimitsTold(t *testing.T) {
+	r := engine.SelfRequest{Command: []string{"vllm", "serve", "m", "--max-num-seqs", "8", "--max-num-batched-tokens", "64"},
+		Info: engine.Info{Fingerprint: map[string]string{"max_num_seqs": "4"}}}
+	if got := limitsFor(r); got.MaxNumSeqs != 4 || got.MaxNumBatchedTokens != 64 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -3,6 +3,8 @@ package omni
 import (
 	"strings"
 	"testing"
+
+	"profjob/internal/engine"
 )
 
 func TestReadLog(t *testing.T) {
@@ -46,4 +48,26 @@ func FuzzReadLog(f *testing.F) {
 			t.Errorf("%q: %+v", text, s)
 		}
 	})
+}
+
+// TestLogNotes: a log that contradicts what the server was taken for is told of.
+func TestLogNotes(t *testing.T) {
+	const armed = "vLLM API server version 0.11.0\nProfiler armed on request #3\n"
+	for _, c := range []struct {
+		name    string
+		request engine.SetupRequest
+		log     string
+		want    string // a part of the only note; empty: none
+	}{
+		{"as taken", engine.SetupRequest{Version: "0.14.0"}, "vLLM API server version 0.14.0\n", ""},
+		{"another generation", engine.SetupRequest{Version: "0.11.0"}, armed, `generation g3, and it was taken for g2: set generation = "g3"`},
+		{"the target says it", engine.SetupRequest{Version: "0.11.0", Options: map[string]any{"generation": "g2"}}, armed, ""},
+		{"Ray", engine.SetupRequest{Version: "0.14.0"}, "distributed_executor_backend='ray'\n", "set ray = true"},
+		{"Ray, as said", engine.SetupRequest{Version: "0.14.0", Options: map[string]any{"ray": true}}, "distributed_executor_backend='ray'\n", ""},
+	} {
+		got := logNotes(c.request, c.log)
+		if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want)) {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
 }

@@ -13,17 +13,19 @@ import (
 	"profjob/internal/trace"
 )
 
-// exact checks a worker's window by its trace: the steps that the worker says it
-// recorded, as many as were asked for, the first as asked, none missing in
-// between, the last one whole, with the options asked for. The file is deleted.
+// exact checks a worker's window by its trace.
 func (b *bench) exact(t *testing.T, session string, r gate.ArmRequest, w gate.Worker) {
 	t.Helper()
-	if why := b.wrong(t, session, r, w); why != "" {
+	if why := Wrong(t, b.client, session, r, w); why != "" {
 		t.Errorf("%s core %d rank %d, asked for %+v: %s", session, w.Core, w.Rank, r.Window, why)
 	}
 }
 
-func (b *bench) wrong(t *testing.T, session string, r gate.ArmRequest, w gate.Worker) string {
+// Wrong says what of a worker's window is not as asked, by its trace, which it fetches
+// and deletes; "" if nothing is: the steps that the worker says it recorded, as many
+// as were asked for, the first as asked, none missing in between, the last one whole,
+// with the options asked for.
+func Wrong(t *testing.T, c *gate.Client, session string, r gate.ArmRequest, w gate.Worker) string {
 	t.Helper()
 	if w.Error != "" || len(w.Files) != 1 {
 		return fmt.Sprintf("%s: %s, %d files", w.State, w.Error, len(w.Files))
@@ -37,10 +39,10 @@ func (b *bench) wrong(t *testing.T, session string, r gate.ArmRequest, w gate.Wo
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(b.client.File(t.Context(), session, w.Files[0], f), f.Close()); err != nil {
+	if err := errors.Join(c.File(t.Context(), session, w.Files[0], f), f.Close()); err != nil {
 		return err.Error()
 	}
-	if err := b.client.Delete(t.Context(), session, name); err != nil {
+	if err := c.Delete(t.Context(), session, name); err != nil {
 		return err.Error()
 	}
 	sum, err := trace.Scan(t.Context(), path)
@@ -113,8 +115,8 @@ func wrongSteps(said []gate.Step, passes []trace.Pass) string {
 	return ""
 }
 
-// sameSteps checks that workers of one core recorded the same passes.
-func sameSteps(t *testing.T, workers []gate.Worker) {
+// SameSteps checks that workers of one core recorded the same passes.
+func SameSteps(t *testing.T, workers []gate.Worker) {
 	t.Helper()
 	passes := map[int][]int64{}
 	for _, w := range workers {

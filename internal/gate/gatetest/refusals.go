@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,10 @@ func testRefusals(t *testing.T, b *bench) {
 		t.Fatal(err)
 	}
 	one := gate.Window{Steps: 1}
+	absent := []string{"gpu"}
+	if !slices.Contains(h.Workers[0].Activities, "device") {
+		absent = []string{"device"}
+	}
 	for _, tc := range []struct {
 		field   string
 		request gate.ArmRequest
@@ -73,6 +78,7 @@ func testRefusals(t *testing.T, b *bench) {
 		{"limits.max_seconds", gate.ArmRequest{Window: one, Limits: gate.Limits{Duration: 2 * time.Hour}}},
 		{"limits.max_bytes", gate.ArmRequest{Window: one, Limits: gate.Limits{Bytes: -1}}},
 		{"activities", gate.ArmRequest{Window: one, Activities: []string{"gpu"}}},
+		{"activities", gate.ArmRequest{Window: one, Activities: absent}},
 	} {
 		if tc.field != "session" {
 			tc.request.Session = b.session()

@@ -8,9 +8,9 @@ import (
 	"profjob/internal/gate"
 )
 
-// requests makes windows with thresholds from 1 to 64, 1 to 20 steps, all phases
+// Requests makes windows with thresholds from 1 to 64, 1 to 20 steps, all phases
 // and changing record options; the same ones in every run.
-func requests(n int) []gate.ArmRequest {
+func Requests(n int) []gate.ArmRequest {
 	r := rand.New(rand.NewPCG(1, 2))
 	phases := []gate.Phase{gate.Any, gate.Decode, gate.Mixed, gate.Decode, gate.Prefill}
 	all := make([]gate.ArmRequest, n)
@@ -42,12 +42,12 @@ func (b *bench) window(t *testing.T, r gate.ArmRequest) *gate.Status {
 	for _, w := range got.Workers {
 		b.exact(t, session, r, w)
 	}
-	sameSteps(t, got.Workers)
+	SameSteps(t, got.Workers)
 	return got
 }
 
 func testWindows(t *testing.T, b *bench) {
-	for _, r := range requests(b.Windows) {
+	for _, r := range Requests(b.Windows) {
 		clients := 4
 		if r.Window.Phase == gate.Prefill {
 			clients = 1

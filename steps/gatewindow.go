@@ -84,7 +84,7 @@ func (r *Run) disarm(ctx context.Context, s server) (*gate.Status, error) {
 	began := r.Clock.Now()
 	status, err := s.gate.Finish(ctx, s.session)
 	_ = r.outcome("disarm", s, began, err) // the journal's next line reports its error
-	if err == nil || errors.Is(err, gate.ErrSession) || gone(err) {
+	if err == nil || errors.Is(err, gate.ErrSession) || engine.Gone(err) {
 		r.disown(ctx, s)
 	}
 	return status, err
@@ -121,9 +121,10 @@ func (w *endpointWatch) tell(status *gate.Status) {
 	slowest := slices.MinFunc(status.Workers, func(a, b gate.Worker) int { return a.Recorded - b.Recorded })
 	w.seen = int64(slowest.Recorded)
 	switch {
-	case w.window.Form == "manual":
 	case slowest.State == gate.Armed:
 		w.run.progress(fmt.Sprintf("armed, %d engine steps passed", slowest.Counted), 0, int64(w.window.Count), "steps")
+	case w.window.Form == "manual":
+		w.run.progress("recording", int64(slowest.Recorded), 0, "steps")
 	default:
 		w.run.progress("recording engine steps", int64(slowest.Recorded), int64(w.window.Count), "steps")
 	}
