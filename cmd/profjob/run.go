@@ -46,8 +46,12 @@ manifests and nothing else; with -o jsonl, the events as they happen.
 The first interrupt (Ctrl-C, SIGTERM, SIGHUP) ends the window and keeps what there
 is. The second only stops the profiler. The third leaves at once.
 
+No two runs profile one server: an endpoint that another run holds is named, with
+whose it is, or waited for with --wait. A run that is killed is ended by its guard,
+and finished by "profjob resume".
+
 Exit codes: 0 every window as asked; 2 job file or usage wrong; 4 server not
-reachable, cannot profile, or died; 5 a window was not got; 6 a file is missing or
+reachable, held by another run, cannot profile, or died; 5 a window was not got; 6 a file is missing or
 could not be kept; 130 interrupted; 1 anything else. Of several jobs, the worst.`,
 		Example: `  profjob run examples/quickstart.hcl
   profjob run nightly.hcl --var endpoint=http://10.0.0.7:8000 --job decode-64

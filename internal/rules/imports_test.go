@@ -46,6 +46,8 @@ var layers = []rule{
 		why: "commands hold flags and wiring only"},
 	{of: []string{"internal/engine"}, never: []string{"internal/trace", "internal/archive", "internal/analysis", "internal/hostfs", "internal/proc", "internal/event"},
 		why: "an engine's client knows HTTP and its server's versions, not plans, runs or traces"},
+	{of: []string{"internal/guard", "internal/gate"}, but: []string{"internal/gate/gatetest"}, never: []string{"internal/archive", "internal/hostfs", "internal/event", "internal/analysis"},
+		why: "the guard and the gate's client know servers and processes, not runs: they serve whatever begins something"},
 	{of: []string{"internal/hostfs"}, never: []string{"internal/trace", "internal/archive", "internal/engine", "internal/event"}, tests: true,
 		why: "a host file system knows files, not what is in them"},
 	{of: []string{"internal/trace"}, never: []string{"internal/engine", "internal/hostfs", "internal/archive", "internal/event"},
