@@ -12,8 +12,9 @@
 #
 # The environment is that of the raylets and so of every Ray worker: put PYTHONPATH and the like here.
 #
-# A node is one process that reads this standard input as well. When it ends the kernel ends all that the node runs, and
-# with the last process goes its network: nothing is left even after a SIGKILL of this script, once its input has ended.
+# A node is one process that reads this standard input as well. When it ends the kernel ends all that the node runs: no
+# process is left even after a SIGKILL of this script, once its input has ended. What may be left then is the interface by
+# which this machine reached the nodes: down.sh LAB removes it, and so does the next cluster.sh, whatever its LAB.
 set -euo pipefail
 
 usage='usage: cluster.sh LAB VERSION'
@@ -27,6 +28,7 @@ log=$lab/cluster.log
 fail() { echo "cluster.sh: $*" >&2; tail -n 30 "$log" >&2; exit 1; }
 
 [[ $(id -u) == 0 ]] || { echo "cluster.sh: nodes need root" >&2; exit 1; }
+"$here/down.sh" --stale
 [[ -z $(ip -4 route show 10.77.0.0/24) ]] || { echo "cluster.sh: the network 10.77.0.0/24 is in use: another cluster?" >&2; exit 1; }
 : >"$log"
 rm -f "$lab"/*.pid

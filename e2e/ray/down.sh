@@ -1,10 +1,27 @@
 #!/usr/bin/env bash
 # down.sh LAB: ends what cluster.sh LAB has left; any number of times. cluster.sh does it by itself when it ends.
 # down.sh --link LAB: prints the name of the interface by which this machine reaches the nodes of LAB.
+# down.sh --stale: removes such interfaces, where no node of any lab is there any more.
 set -euo pipefail
 
-link_of() { echo "pjr$(printf %s "$1" | sha256sum | cut -c1-8)"; }
+prefix=pjr
+link_of() { echo "$prefix$(printf %s "$1" | sha256sum | cut -c1-8)"; }
+gone() { # LINK: it goes with the head's network, a moment after the head
+  for _ in {1..100}; do
+    ip link show "$1" >/dev/null 2>&1 || return 0
+    ip link del "$1" 2>/dev/null || true
+    sleep 0.1
+  done
+  echo "down.sh: the interface $1 does not go" >&2
+  return 1
+}
 if [[ ${1:-} == --link ]]; then link_of "${2:?}"; exit; fi
+if [[ ${1:-} == --stale ]]; then
+  command -v pgrep >/dev/null || exit 0 # who cannot tell leaves them
+  pgrep -f '/node\.sh .+ (head|other)$' >/dev/null && exit 0
+  for link in $(ip -o link show type veth | grep -o "\b$prefix[0-9a-f]*" | sort -u); do gone "$link"; done
+  exit
+fi
 
 lab=${1:?usage: down.sh LAB}
 [[ -d $lab ]] || exit 0
@@ -25,11 +42,4 @@ for node in head other; do
   if ours "$pid" "$node"; then echo "down.sh: node $node (process $pid) does not end" >&2; exit 1; fi
   rm -f "$lab/$node.pid"
 done
-link=$(link_of "$lab")
-for _ in {1..100}; do # it goes with the head's network, a moment later
-  ip link show "$link" >/dev/null 2>&1 || exit 0
-  ip link del "$link" 2>/dev/null || true
-  sleep 0.1
-done
-echo "down.sh: the interface $link does not go" >&2
-exit 1
+gone "$(link_of "$lab")"
