@@ -123,7 +123,7 @@ type Request struct {
 	JSON   []byte // the body; nil: none
 	Accept string // "": not sent
 	// Limit bounds the body of a successful answer, in bytes. 0: only the status
-	// matters, and of the body at most its beginning is read.
+	// matters; the body must end within 64 KiB and 5 s all the same.
 	Limit   int64
 	Timeout time.Duration // for the whole exchange; 0: as long as the context allows
 }
@@ -173,8 +173,9 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	defer resp.Body.Close()
 	answer := &Answer{Op: r.Op, URL: target, Status: resp.StatusCode, Header: resp.Header, secret: c.bearer}
 	if !answer.OK() || r.Limit <= 0 {
-		defer time.AfterFunc(refusalTimeout, cancel).Stop()
-		answer.Body, _ = io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // the status is all that counts
+		if err := answer.begin(resp.Body, cancel, fail); err != nil {
+			return nil, err
+		}
 		return answer, nil
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && coding != "identity" && !resp.Uncompressed {
@@ -188,6 +189,24 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 		return nil, fail(fmt.Errorf("read the answer's body: %w", err))
 	}
 	return answer, nil
+}
+
+// begin reads the beginning of a body of which only the status matters. A success
+// whose body does not end is no server's own answer: what it stands for may not
+// have been done.
+func (a *Answer) begin(body io.Reader, cancel func(), fail func(error) error) error {
+	defer time.AfterFunc(refusalTimeout, cancel).Stop()
+	data, err := io.ReadAll(io.LimitReader(body, maxRefusal+1))
+	a.Body = data[:min(len(data), maxRefusal)]
+	switch {
+	case !a.OK():
+		return nil
+	case len(data) > maxRefusal:
+		return &LimitError{Op: a.Op, URL: a.URL, Limit: maxRefusal}
+	case err != nil:
+		return fail(fmt.Errorf("read the answer's body: %w", err))
+	}
+	return nil
 }
 
 func (c *Client) request(ctx context.Context, r Request, target string) (*http.Request, error) {

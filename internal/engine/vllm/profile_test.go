@@ -119,7 +119,7 @@ func TestStartAnswers(t *testing.T) {
 					return
 				}
 			}
-		}, nil, false, true},
+		}, nil, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := httptest.NewServer(c.handler)
