@@ -137,6 +137,9 @@ func gateKilled(t *testing.T, s server, c *gate.Client) (rows []string) {
 		t.Errorf("disarmed after %s: not by its lease", off)
 	}
 	after := stepTime(t, s)
+	for began := time.Now(); after > before*3/2 && time.Since(began) < time.Minute; { // whatever else the machine does
+		after = min(after, stepTime(t, s))
+	}
 	if after > before*3/2 {
 		t.Errorf("a step took %s before and takes %s after", before, after)
 	}
