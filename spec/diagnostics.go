@@ -17,7 +17,7 @@ const (
 	maxDiagnostics = 200
 	// maxSnippetWork bounds what is read of files to show their lines, in bytes:
 	// each diagnostic is written with a look at its whole file.
-	maxSnippetWork = 32 << 20
+	maxSnippetWork = 8 << 20
 )
 
 // Diagnostics are the mistakes found in a job file and the files it uses,
