@@ -159,7 +159,7 @@ func TestDecodeResult(t *testing.T) {
 		"collect":   CollectResult{Files: []archive.File{{Path: "a", Size: 1}}},
 		"verify":    VerifyResult{Windows: []archive.Window{{Target: "t"}}, SkewNS: &skew, Seen: &archive.Options{Shapes: true}},
 		"shutdown":  ShutdownResult{Ended: 1},
-		"seal":      SealResult{Files: 4, Manifest: &archive.Manifest{}},
+		"seal":      SealResult{Files: 4},
 		"store":     StoreResult{Path: "p"},
 	} {
 		raw, err := json.Marshal(result)

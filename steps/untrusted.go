@@ -1,7 +1,6 @@
 package steps
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -63,13 +62,6 @@ func checkFiles(files []archive.File) error {
 func checkPath(p string) error {
 	if !fs.ValidPath(p) || p == "." {
 		return fmt.Errorf("%q is no path of a file of the run", p)
-	}
-	return nil
-}
-
-func (r SealResult) check() error {
-	if r.Manifest == nil {
-		return errors.New("a sealed run without its manifest")
 	}
 	return nil
 }
