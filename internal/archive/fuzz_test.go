@@ -17,7 +17,7 @@ func FuzzVerify(f *testing.F) {
 	if err := d.WriteFile("logs/a", []byte("content")); err != nil {
 		f.Fatal(err)
 	}
-	m := &Manifest{Job: "j", Status: StatusOK}
+	m := &Manifest{FormatVersion: ManifestVersion, RunID: id, Job: "j", Status: StatusOK}
 	if err := Seal(f.Context(), d, m, nil); err != nil {
 		f.Fatal(err)
 	}
