@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"profjob/internal/archive"
 	"profjob/internal/event"
+	"profjob/internal/regular"
 	"profjob/steps"
 )
 
@@ -44,7 +44,7 @@ type placedResult struct {
 // readHistory reads a journal. A last line that is not whole is left out: the run
 // was killed while it was written.
 func readHistory(path string) (*history, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +52,9 @@ func readHistory(path string) (*history, error) {
 	h := &history{noted: map[event.Place]steps.WindowResult{}, finished: map[event.Place]bool{}}
 	lines := bufio.NewReaderSize(f, 64<<10)
 	for number := 1; ; number++ {
-		line, err := lines.ReadBytes('\n')
+		line, err := readLine(lines, maxEvent)
 		if err == io.EOF {
 			break
-		}
-		if err == nil && len(line) > maxEvent {
-			err = fmt.Errorf("it has more than %d bytes", maxEvent)
 		}
 		if err == nil {
 			err = h.take(bytes.TrimSpace(line))
@@ -71,6 +68,21 @@ func readHistory(path string) (*history, error) {
 		return nil, errors.New("its journal is empty: nothing was begun, and nothing can be had; the directory may be removed")
 	}
 	return h, nil
+}
+
+// readLine reads a line with its end. Of one that is longer than most no more is read.
+func readLine(r *bufio.Reader, most int) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > most {
+			return nil, fmt.Errorf("it has more than %d bytes, the limit", most)
+		}
+		line = append(line, part...)
+		if err != bufio.ErrBufferFull {
+			return line, err
+		}
+	}
 }
 
 // take reads one event.
@@ -125,6 +137,9 @@ func (h *history) result(place event.Place, kind string, raw json.RawMessage) er
 	h.finished[place] = true
 	if len(raw) == 0 || string(raw) == "null" || kind == "lock" {
 		return nil
+	}
+	if kind == "seal" || kind == "store" {
+		return nil // whatever is said here: the run's directory is that of one that was not sealed
 	}
 	value, err := steps.DecodeResult(kind, raw)
 	if err != nil {

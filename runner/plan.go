@@ -88,6 +88,9 @@ func (p *Plan) Encode() ([]byte, error) {
 // maxPlan bounds the size of a plan that is read, in bytes.
 const maxPlan = 64 << 20
 
+// maxRounds bounds its rounds: a job file has at most a thousand.
+const maxRounds = 1000
+
 // DecodePlan reads a plan back and checks its digest. What this build does not
 // know is refused: a plan that is followed in part is another plan.
 func DecodePlan(data []byte) (*Plan, error) {
@@ -100,6 +103,9 @@ func DecodePlan(data []byte) (*Plan, error) {
 	}
 	if p.FormatVersion != PlanVersion {
 		return nil, fmt.Errorf("decode plan: format_version %d, this profjob reads %d", p.FormatVersion, PlanVersion)
+	}
+	if p.Rounds < 0 || p.Rounds > maxRounds {
+		return nil, fmt.Errorf("decode plan: %d rounds, the limit is %d", p.Rounds, maxRounds)
 	}
 	digest, err := p.digest()
 	if err != nil {

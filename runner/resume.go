@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"profjob/internal/event"
 	"profjob/internal/guard"
 	"profjob/internal/proc"
+	"profjob/internal/regular"
 	"profjob/steps"
 )
 
@@ -26,7 +26,7 @@ type Unfinished struct {
 
 // OpenUnfinished reads the plan and the journal of a run that was cut off. path is absolute.
 func OpenUnfinished(path string) (*Unfinished, error) {
-	data, err := os.ReadFile(filepath.Join(path, "plan.json"))
+	data, err := regular.Read(filepath.Join(path, "plan.json"), maxPlan)
 	if err != nil {
 		return nil, fmt.Errorf("open the run: %w", err)
 	}
@@ -158,7 +158,7 @@ func (u *Unfinished) closeWindow(r *runner, levels contexts, left left) error {
 		return nil
 	}
 	var closed map[string]guard.Stopped
-	if log, err := os.Open(r.run.Dir.Join(guardLog)); err == nil {
+	if log, err := regular.Open(r.run.Dir.Join(guardLog)); err == nil {
 		defer log.Close()
 		closed = guard.ReadLog(log)
 	}

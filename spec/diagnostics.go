@@ -12,9 +12,13 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// maxDiagnostics is how many diagnostics of a file are kept: nobody reads more,
-// and each is written with a look at the whole file.
-const maxDiagnostics = 200
+const (
+	// maxDiagnostics is how many diagnostics of a file are kept: nobody reads more.
+	maxDiagnostics = 200
+	// maxSnippetWork bounds what is read of files to show their lines, in bytes:
+	// each diagnostic is written with a look at its whole file.
+	maxSnippetWork = 8 << 20
+)
 
 // Diagnostics are the mistakes found in a job file and the files it uses,
 // sorted by place, each once. They never show a sensitive value: where the
@@ -70,9 +74,13 @@ func (d *Diagnostics) WriteText(w io.Writer, width uint, colour bool) error {
 	}
 	withSource := hcl.NewDiagnosticTextWriter(&buf, files, width, colour)
 	withoutSource := hcl.NewDiagnosticTextWriter(&buf, nil, width, colour)
+	looked := 0
 	for _, diag := range d.list {
 		text := withSource
-		if diag.Subject != nil && d.files[diag.Subject.Filename].snippet(*diag.Subject) == nil {
+		if diag.Subject != nil && d.files[diag.Subject.Filename] != nil {
+			looked += len(d.files[diag.Subject.Filename].text)
+		}
+		if looked > maxSnippetWork || diag.Subject != nil && d.files[diag.Subject.Filename].snippet(*diag.Subject) == nil {
 			text = withoutSource
 		}
 		if err := text.WriteDiagnostic(d.shifted(diag)); err != nil {

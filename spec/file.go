@@ -2,6 +2,7 @@ package spec
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 
 	"github.com/hashicorp/hcl/v2"
@@ -80,6 +81,7 @@ type loader struct {
 	sources   *sources
 	report    *reporter
 	functions map[string]function.Function
+	budget    *budget
 
 	variables declarations[*variable]
 	locals    declarations[*hclsyntax.Attribute]
@@ -123,9 +125,11 @@ func newLoader(ctx context.Context, path string, catalog Catalog, in Inputs) *lo
 		decodedLoads:   map[string]*Load{},
 		targetSecrets:  map[string]map[string]string{},
 		secretDefaults: map[hclsyntax.Expression]bool{},
+		budget:         &budget{},
 	}
 	l.sources = newSources(dir, l.report)
 	l.functions = l.makeFunctions()
+	maps.Copy(l.functions, l.budget.functions())
 	return l
 }
 

@@ -3,7 +3,6 @@ package spec
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"time"
 
@@ -86,7 +85,13 @@ var pureFunctions = map[string]function.Function{
 
 // makeFunctions adds to the pure functions those that depend on the inputs.
 func (l *loader) makeFunctions() map[string]function.Function {
-	functions := maps.Clone(pureFunctions)
+	functions := map[string]function.Function{}
+	for name, f := range pureFunctions {
+		if name != "try" && name != "can" { // these evaluate their arguments themselves
+			f = l.budget.limited(name, f)
+		}
+		functions[name] = f
+	}
 	functions["env"] = l.envFunc()
 	functions["file"] = l.fileFunc()
 	functions["hostname"] = l.hostnameFunc()

@@ -118,3 +118,72 @@ func FuzzFormat(f *testing.F) {
 		}
 	})
 }
+
+// variablesJob declares variables of several types, one of them sensitive.
+const variablesJob = `variable "text" {
+  type = string
+}
+variable "number" {
+  type    = number
+  default = 1
+}
+variable "list" {
+  type    = list(object({ a = string, b = optional(number, 2) }))
+  default = []
+}
+variable "any" {
+  default = null
+}
+variable "token" {
+  sensitive = true
+  default   = "s3cret-default"
+}
+`
+
+// FuzzVariables looks for files of variables, and values given in other ways, that
+// are not diagnosed properly, or whose secrets are shown.
+func FuzzVariables(f *testing.F) {
+	f.Add([]byte("text = \"a\"\nnumber = 2\ntoken = \"s3cret\"\n"), "1", "[{a = 1}]")
+	f.Add([]byte("text = [for a in [1, 2] : a]\nany = { a = \"${1}x\" }\n"), "null", "[")
+	f.Add([]byte("x {\n}\ntxt = 1\ntext = env(\"a\")\n"), "true", "\"")
+	f.Add([]byte("\xef\xbb\xbftext = 1e999\ntoken = [\"s3cret\""), "9e99999", "{}")
+	path := filepath.Join(f.TempDir(), "vars.hcl")
+	f.Fuzz(func(t *testing.T, file []byte, number, list string) {
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in := Inputs{
+			Vars:     map[string]string{"list": list},
+			VarFiles: []string{path},
+			Environ:  []string{"PROFJOB_VAR_number=" + number, "PROFJOB_VAR_token=s3cret-of-the-environment", "PROFJOB_VAR_any=" + list},
+		}
+		got, diags := LoadBytes(t.Context(), "job.hcl", []byte(hostileJob("")+variablesJob), testCatalog, in)
+		if (got == nil) != diags.HasErrors() {
+			t.Fatalf("file: %v, diagnostics: %v", got, diags)
+		}
+		var out bytes.Buffer
+		if err := errors.Join(diags.WriteText(&out, 80, true), diags.WriteJSON(&out)); err != nil {
+			t.Error(err)
+		}
+		if bytes.Contains(out.Bytes(), []byte("s3cret-")) {
+			t.Errorf("a secret is shown:\n%s", out.Bytes())
+		}
+	})
+}
+
+// FuzzSize looks for sizes that are read as less than nothing, or differently once
+// they were written.
+func FuzzSize(f *testing.F) {
+	for _, s := range []string{"10GiB", "1.5 TB", "0B", "9e9B", "99999999999999999999PiB", "1.b", "-1B", "٣kB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		n, err := parseSize(text)
+		if err != nil {
+			return
+		}
+		if again, err := parseSize(formatSize(n)); n < 0 || err != nil || again < n-n/10 || again > n+n/10+1 {
+			t.Errorf("%q is %d, written %s, which is %d, %v", text, n, formatSize(n), again, err)
+		}
+	})
+}

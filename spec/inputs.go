@@ -57,7 +57,7 @@ func (l *loader) parseText(v *variable, text, origin string) cty.Value {
 		l.sources.addSecret(cty.StringVal(text))
 	}
 	quiet := newReporter()
-	value, ok := parseConstant(quiet, text, origin)
+	value, ok := l.budget.parseConstant(quiet, text, origin)
 	if ok {
 		return l.convertVariable(v, value, v.header, what)
 	}
@@ -71,7 +71,7 @@ func (l *loader) parseText(v *variable, text, origin string) cty.Value {
 }
 
 // parseConstant evaluates an expression that refers to nothing and calls nothing.
-func parseConstant(report *reporter, text, name string) (cty.Value, bool) {
+func (b *budget) parseConstant(report *reporter, text, name string) (cty.Value, bool) {
 	tokens, _ := hclsyntax.LexExpression([]byte(text), name, hcl.InitialPos)
 	if at, problem := checkNesting(tokens); problem != "" {
 		report.errorAt(at, "Expression too complex", "%s", problem)
@@ -82,8 +82,11 @@ func parseConstant(report *reporter, text, name string) (cty.Value, bool) {
 	if diags.HasErrors() {
 		return cty.NilVal, false
 	}
-	value, diags := expr.Value(nil)
-	report.add(diags...)
+	meter(expr)
+	value, diags := expr.Value(b.constants(expr))
+	for _, diag := range diags {
+		report.add(spent(diag))
+	}
 	return value, !diags.HasErrors()
 }
 
@@ -134,8 +137,9 @@ func (l *loader) assignFromBody(values map[string]assigned, meant map[string]boo
 
 // fileValue evaluates a value in a file of variables, which is a constant.
 func (l *loader) fileValue(v *variable, expr hclsyntax.Expression) cty.Value {
-	value, diags := expr.Value(nil)
+	value, diags := expr.Value(l.budget.constants(expr))
 	for _, diag := range diags {
+		diag = spent(diag)
 		if v.sensitive {
 			diag = withoutValues(diag)
 		}

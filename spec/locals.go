@@ -22,32 +22,15 @@ func (l *loader) declareLocals(blocks []*hclsyntax.Block) {
 	}
 }
 
-// maxLocalSize bounds a local's value, in bytes of strings and elements of
-// collections. Locals that each hold the one before twice would else fill the
+// maxLocalSize bounds a local's value, in bytes. Locals that each hold the one before twice would else fill the
 // memory after thirty lines.
 const maxLocalSize = 4 << 20
 
 func (l *loader) evaluateLocal(attr *hclsyntax.Attribute) cty.Value {
 	v := l.general().evaluate(attr.Expr)
-	if largerThan(v, maxLocalSize) {
+	if sizeOf(v, maxLocalSize) > maxLocalSize {
 		l.report.errorAt(attr.Expr.Range(), "Value too large", "The value of local.%s is larger than %s.", attr.Name, formatSize(maxLocalSize))
 		return cty.DynamicVal
 	}
 	return v
-}
-
-// largerThan stops counting where it is clear.
-func largerThan(v cty.Value, limit int) bool {
-	size := 0
-	for _, part := range cty.DeepValues(v) {
-		size++
-		part, _ = part.Unmark()
-		if part.Type() == cty.String && part.IsKnown() && !part.IsNull() {
-			size += len(part.AsString())
-		}
-		if size > limit {
-			return true
-		}
-	}
-	return false
 }

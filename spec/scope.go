@@ -63,6 +63,7 @@ func (s *scope) evaluate(expr hclsyntax.Expression) cty.Value {
 	ctx := &hcl.EvalContext{Variables: values, Functions: s.functions}
 	v, diags := expr.Value(ctx)
 	for _, diag := range diags {
+		diag = spent(diag)
 		if s.usesSensitive(expr, values) {
 			diag = withoutValues(diag)
 		}

@@ -49,6 +49,7 @@ var sayNothing = map[string]bool{
 	"Call to unknown function":      true,
 	"Not enough function arguments": true,
 	"Too many function arguments":   true,
+	"Too much to evaluate":          true,
 	"Unknown variable":              true,
 	"Unsupported attribute":         true,
 }

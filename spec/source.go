@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -171,6 +173,7 @@ func (s *sources) parse(src *source, broken func(text []byte) []redaction) (*hcl
 		return nil, false
 	}
 	src.body = file.Body.(*hclsyntax.Body)
+	meter(src.body)
 	return src.body, true
 }
 
@@ -283,18 +286,21 @@ func (s *sources) absolute(path string) string {
 var (
 	errIsDirectory = errors.New("it is a directory")
 	errTooLarge    = errors.New("it is too large")
+	errNoWriter    = errors.New("it is a pipe that nobody writes to")
 )
 
-// readLimited reads a file or a pipe of at most limit bytes.
+// readLimited reads a file or a pipe of at most limit bytes. It waits for who writes
+// to a pipe until ctx ends, and not at all for one whom nobody has opened to write.
 func readLimited(ctx context.Context, path string, limit int64) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })() // only what can be waited for has deadlines
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -303,11 +309,15 @@ func readLimited(ctx context.Context, path string, limit int64) ([]byte, error) 
 		return nil, errIsDirectory
 	}
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
 		return nil, err
-	}
-	if int64(len(text)) > limit {
+	case int64(len(text)) > limit:
 		return nil, errTooLarge
+	case len(text) == 0 && info.Mode()&fs.ModeNamedPipe != 0:
+		return nil, errNoWriter
 	}
 	return text, nil
 }

@@ -386,7 +386,7 @@ func (g *gathering) place(f hostfs.File) string {
 		slug = archive.EndpointSlug(*e)
 	}
 	dir := path.Join(g.run.attemptDir(), "traces", g.target.Name, slug)
-	base := path.Base(f.Path)
+	base := fileName(path.Base(f.Path))
 	for n := 1; ; n++ {
 		name := base
 		if n > 1 {

@@ -71,7 +71,7 @@ func (f *gateFetch) worker(ctx context.Context, w gate.Worker) ([]archive.File, 
 }
 
 func (f *gateFetch) file(ctx context.Context, w gate.Worker, file gate.File) (archive.File, error) {
-	rel := path.Join(f.run.attemptDir(), "traces", f.endpoint.Target, archive.EndpointSlug(f.endpoint.Endpoint), path.Base(file.Name))
+	rel := path.Join(f.run.attemptDir(), "traces", f.endpoint.Target, archive.EndpointSlug(f.endpoint.Endpoint), fileName(path.Base(file.Name)))
 	dst := f.run.Dir.Join(filepath.FromSlash(rel))
 	sum, err := f.copy(ctx, file, dst)
 	if err != nil {

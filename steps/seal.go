@@ -25,7 +25,12 @@ type SealResult struct {
 }
 
 // Summary tells where the run is.
-func (r SealResult) Summary() string { return fmt.Sprintf("%d files in %s", r.Files, r.Manifest.Dir) }
+func (r SealResult) Summary() string {
+	if r.Manifest == nil { // a journal does not have it
+		return fmt.Sprintf("%d files", r.Files)
+	}
+	return fmt.Sprintf("%d files in %s", r.Files, r.Manifest.Dir)
+}
 
 // Kind is the row in the table of kinds.
 func (s *Seal) Kind() string { return "seal" }

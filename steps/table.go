@@ -84,5 +84,10 @@ func decode[T any](raw json.RawMessage) (any, error) {
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return nil, err
 	}
+	if checked, ok := any(v).(interface{ check() error }); ok {
+		if err := checked.check(); err != nil {
+			return nil, err
+		}
+	}
 	return v, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"profjob/internal/view"
 	"profjob/steps"
 )
 
@@ -83,7 +84,14 @@ func (a *app) sayError(err error) {
 	if errors.As(err, &exit) && exit.err == nil {
 		return
 	}
-	fmt.Fprintf(a.stderr, "Error: %s\n", strings.TrimRight(err.Error(), "\n")) //nolint:errcheck // nobody is left to tell
+	fmt.Fprintf(a.stderr, "Error: %s\n", strings.TrimRight(view.Printable(err.Error()), "\n")) //nolint:errcheck // nobody is left to tell
+}
+
+// printf writes a result. What would do something to a terminal is taken out of it:
+// names and answers come from servers and from others' files.
+func (a *app) printf(format string, args ...any) error {
+	_, err := io.WriteString(a.stdout, view.Printable(fmt.Sprintf(format, args...)))
+	return err
 }
 
 func (a *app) rootCommand() *cobra.Command {

@@ -51,7 +51,7 @@ func (a *app) runFmt(opts fmtOptions, paths []string) error {
 			errs = append(errs, fmt.Errorf("fmt %s: %w", path, err))
 		}
 		if did {
-			fmt.Fprintln(a.stdout, path) //nolint:errcheck // the file is written all the same
+			a.printf("%s\n", path) //nolint:errcheck // the file is written all the same
 		}
 		changed = changed || did
 	}

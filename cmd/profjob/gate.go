@@ -64,7 +64,7 @@ func (a *app) runGateInstall(dir string) error {
 	if err := gate.Install(dir); err != nil {
 		return failed(steps.ExitFailed, err)
 	}
-	_, err = fmt.Fprintf(a.stdout, "gate %s is in %s; what to set on the server, `profjob gate env %s` prints\n", gate.Version, dir, dir)
+	err = a.printf("gate %s is in %s; what to set on the server, `profjob gate env %s` prints\n", gate.Version, dir, dir)
 	return err
 }
 

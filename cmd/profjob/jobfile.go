@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
+	"profjob/internal/view"
 	"profjob/runner"
 	"profjob/spec"
 	"profjob/steps"
@@ -118,7 +120,16 @@ func (a *app) loadOrSay(ctx context.Context, f *jobFlags, path string) (*compile
 
 // sayDiagnostics shows diagnostics with their snippets on stderr.
 func (a *app) sayDiagnostics(d *spec.Diagnostics) error {
-	return d.WriteText(a.stderr, uint(max(0, terminalWidth(a.stderr))), isTerminal(a.stderr) && os.Getenv("NO_COLOR") == "")
+	var text strings.Builder
+	colour, printable := false, view.Printable
+	if isTerminal(a.stderr) && os.Getenv("NO_COLOR") == "" {
+		colour, printable = true, view.PrintableInColour
+	}
+	if err := d.WriteText(&text, uint(max(0, terminalWidth(a.stderr))), colour); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.stderr, printable(text.String()))
+	return err
 }
 
 // catalog tells the language what the engines' target blocks may hold.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"profjob/internal/view"
 )
 
 // notes is where logs and remarks go: stderr, or, while a run has the terminal,
@@ -14,11 +16,14 @@ type notes struct {
 	to io.Writer
 }
 
-// Write hands what is written on.
+// Write hands what is written on, without what would do something to a terminal.
 func (n *notes) Write(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.to.Write(p)
+	if _, err := io.WriteString(n.to, view.Printable(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // through sends everything through w until the function returned is called.

@@ -16,6 +16,7 @@ import (
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
 	"profjob/internal/gate"
+	"profjob/internal/view"
 	"profjob/spec"
 	"profjob/steps"
 )
@@ -195,7 +196,7 @@ func showProbed(w io.Writer, output string, all []probed) error {
 		return nil
 	}
 	for _, p := range all {
-		if _, err := io.WriteString(w, probedText(p)); err != nil {
+		if _, err := io.WriteString(w, view.Printable(probedText(p))); err != nil {
 			return err
 		}
 	}

@@ -100,7 +100,7 @@ func (a *app) askRuns(ctx context.Context, c *compiled, infos []control.Info) (a
 			return asked, err
 		}
 		asked++
-		fmt.Fprintf(a.stdout, "%s (process %d): %s\n", info.Job, info.PID, answer) //nolint:errcheck // the run was asked all the same
+		a.printf("%s (process %d): %s\n", info.Job, info.PID, answer) //nolint:errcheck // the run was asked all the same
 	}
 	return asked, nil
 }
@@ -130,7 +130,7 @@ func (a *app) askHolders(ctx context.Context, c *compiled, infos []control.Info)
 		for _, e := range shared {
 			held[e] = true
 		}
-		fmt.Fprintf(a.stdout, "%s of %s (process %d) has %s: %s\n", info.Job, info.JobFile, info.PID, //nolint:errcheck // the run was asked all the same
+		a.printf("%s of %s (process %d) has %s: %s\n", info.Job, info.JobFile, info.PID, //nolint:errcheck // the run was asked all the same
 			strings.Join(shared, ", "), answer)
 	}
 	return held, nil
@@ -166,7 +166,7 @@ func (a *app) stopTargets(ctx context.Context, job *spec.Job, done map[string]bo
 			errs = append(errs, a.stopEndpoint(ctx, job, t, kind, e))
 		}
 		if len(t.Endpoints) == 0 {
-			fmt.Fprintf(a.stdout, "%s: no run of it goes on\n", t.Name) //nolint:errcheck // nothing was done
+			a.printf("%s: no run of it goes on\n", t.Name) //nolint:errcheck // nothing was done
 		}
 	}
 	return errors.Join(errs...)
@@ -209,10 +209,10 @@ func (a *app) disarmGate(ctx context.Context, job *spec.Job, t *spec.Target, end
 		if _, err := client.Disarm(ctx, session); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s: the gate's session %s was disarmed\n", endpoint, session) //nolint:errcheck // it was disarmed all the same
+		a.printf("%s: the gate's session %s was disarmed\n", endpoint, session) //nolint:errcheck // it was disarmed all the same
 	}
 	if len(busy) == 0 {
-		fmt.Fprintf(a.stdout, "%s: the gate was not armed\n", endpoint) //nolint:errcheck // nothing was done
+		a.printf("%s: the gate was not armed\n", endpoint) //nolint:errcheck // nothing was done
 	}
 	return nil
 }
@@ -224,13 +224,13 @@ func (a *app) stopProfiler(ctx context.Context, job *spec.Job, t *spec.Target, k
 	}
 	err = client.Stop(ctx)
 	if engine.NotRecording(err) {
-		_, err = fmt.Fprintf(a.stdout, "%s: nothing was recording\n", endpoint)
+		err = a.printf("%s: nothing was recording\n", endpoint)
 		return err
 	}
 	if err != nil {
 		return explained(err)
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s: stopped\n", endpoint)
+	err = a.printf("%s: stopped\n", endpoint)
 	return err
 }
 

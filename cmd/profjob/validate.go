@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +59,6 @@ func (a *app) tellValid(asJSON bool, path string, diags *spec.Diagnostics) error
 	if err := a.sayDiagnostics(diags); err != nil || diags.HasErrors() {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: valid\n", path)
+	err := a.printf("%s: valid\n", path)
 	return err
 }

@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"profjob/internal/regular"
 )
 
 // maxManifest bounds the manifests that are written and read, in bytes.
@@ -54,7 +55,7 @@ func openManifest(path string) (io.ReadCloser, error) {
 	if isPacked(path) {
 		return openTarManifest(path)
 	}
-	return os.Open(filepath.Join(path, manifestName))
+	return regular.Open(filepath.Join(path, manifestName))
 }
 
 func isPacked(path string) bool { return strings.HasSuffix(path, tarSuffix) }

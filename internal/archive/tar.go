@@ -10,6 +10,8 @@ import (
 	"path"
 
 	"github.com/klauspost/compress/zstd"
+
+	"profjob/internal/regular"
 )
 
 const tarSuffix = ".tar.zst"
@@ -27,7 +29,7 @@ type tarFile struct {
 
 // openTar opens a packed run before its first entry. Reading ends with ctx.
 func openTar(ctx context.Context, name string) (*tarFile, error) {
-	f, err := os.Open(name)
+	f, err := regular.Open(name)
 	if err != nil {
 		return nil, err
 	}

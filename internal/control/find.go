@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"profjob/internal/regular"
 )
 
 // maxInfo bounds the description of a run, in bytes.
@@ -66,7 +68,10 @@ func look(name string) (info Info, listening bool, err error) {
 var errNoInfo = errors.New("it describes no run")
 
 func read(name string) (Info, error) {
-	f, err := os.Open(name)
+	f, err := regular.Open(name)
+	if errors.Is(err, regular.ErrNotRegular) {
+		return Info{}, fmt.Errorf("%w: %w", errNoInfo, err)
+	}
 	if err != nil {
 		return Info{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
@@ -110,6 +111,9 @@ func (c *Client) Disarm(ctx context.Context, session string) (*Status, error) {
 
 // File writes a file that the session lists to w, and checks its size and hash.
 func (c *Client) File(ctx context.Context, session string, f File, w io.Writer) error {
+	if f.Size < 0 || !fs.ValidPath(f.Name) || f.Name == "." {
+		return fmt.Errorf("fetch a file from the gate: it lists %q with %d bytes, which no file is", f.Name, f.Size)
+	}
 	sum := sha256.New()
 	for at := int64(0); at < f.Size; {
 		data, err := c.Range(ctx, session, f.Name, at, min(chunk, f.Size-at))

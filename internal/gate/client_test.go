@@ -14,11 +14,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"profjob/internal/engine"
+	"profjob/internal/engine/exchange"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -211,5 +214,20 @@ func FuzzStatus(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		var s Status
 		_ = json.Unmarshal(data, &s) // whatever comes must not panic
+	})
+}
+
+// FuzzRefusal: whatever a server answers with whatever status, the error has one
+// printable line of it.
+func FuzzRefusal(f *testing.F) {
+	f.Add(404, []byte(`{"detail":"Not Found"}`))
+	f.Add(409, []byte(`{"error":{"code":"busy","message":"a\u001b[31m","field":"x","workers":[{"core":-1,"rank":1,"error":"y"},{"error":{"message":"\n"}}]}}`))
+	f.Add(500, []byte("\xff\x00<html>"))
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		err := refusal(&exchange.Answer{Op: "ask", URL: "http://h", Status: status, Body: body}, "s3cret-s3cret")
+		text := err.Error()
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || strings.Contains(text, "s3cret-s3cret") {
+			t.Errorf("%d %q became %q", status, body, text)
+		}
 	})
 }

@@ -108,7 +108,10 @@ func (r *region) elect(votes map[uint64]float64) int64 {
 	if len(r.gaps) == 0 {
 		return r.marker
 	}
-	candidates := slices.DeleteFunc(r.gaps, func(g gap) bool { return g.length*20 < r.largest })
+	candidates := slices.DeleteFunc(r.gaps, func(g gap) bool { return g.length < r.largest/20 })
+	if len(candidates) == 0 { // operators that end before they start
+		return r.marker
+	}
 	return slices.MaxFunc(candidates, func(a, b gap) int {
 		return cmp.Or(cmp.Compare(votes[a.before], votes[b.before]),
 			cmp.Compare(a.length, b.length), cmp.Compare(b.at, a.at))

@@ -25,6 +25,7 @@ type collector struct {
 	kinds []kind
 	ops   int
 	marks int
+	text  int // bytes
 }
 
 func newCollector(path string) *collector {
@@ -63,9 +64,9 @@ func (c *collector) operator(e *Event) error {
 	if err != nil {
 		return err
 	}
-	id, ok := c.name(e.Name)
-	if !ok {
-		return c.limit("different operator names", maxNames)
+	id, err := c.name(e.Name)
+	if err != nil {
+		return err
 	}
 	before := len(l.ops)
 	l.add(op{e.TS, e.End(), id})
@@ -96,6 +97,9 @@ func (c *collector) span(e *Event) error {
 	if err != nil {
 		return err
 	}
+	if err := c.keepText(len(text)); err != nil {
+		return err
+	}
 	if a.rank == noPass {
 		l.preprocess = append(l.preprocess, e.TS)
 	} else {
@@ -122,6 +126,9 @@ func (c *collector) lane(e *Event) (*lane, error) {
 		if len(c.lanes) == maxLanes {
 			return nil, c.limit("threads", maxLanes)
 		}
+		if err := c.keepText(len(e.PID) + len(e.TID)); err != nil {
+			return nil, err
+		}
 		l = &lane{pid: string(e.PID), tid: string(e.TID)}
 		c.lanes[string(c.key)] = l
 	}
@@ -129,18 +136,29 @@ func (c *collector) lane(e *Event) (*lane, error) {
 	return l, nil
 }
 
-func (c *collector) name(name []byte) (uint32, bool) {
+func (c *collector) name(name []byte) (uint32, error) {
 	if id, ok := c.names[string(name)]; ok {
-		return id, true
+		return id, nil
 	}
 	if len(c.byID) == maxNames {
-		return 0, false
+		return 0, c.limit("different operator names", maxNames)
+	}
+	if err := c.keepText(len(name)); err != nil {
+		return 0, err
 	}
 	text, id := string(name), uint32(len(c.byID))
 	c.names[text] = id
 	c.byID = append(c.byID, text)
 	c.kinds = append(c.kinds, kindOf(text))
-	return id, true
+	return id, nil
+}
+
+// keepText counts what is remembered of the file's texts.
+func (c *collector) keepText(n int) error {
+	if c.text += n; c.text > maxText {
+		return c.limit("bytes of names, annotations and threads", maxText)
+	}
+	return nil
 }
 
 func (c *collector) limit(what string, n int) error {

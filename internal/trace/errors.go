@@ -29,7 +29,12 @@ const (
 	maxNames    = 1 << 20   // different operator names that Scan remembers
 	maxSpans    = 4 << 20   // annotations and markers that Scan remembers
 	maxLanes    = 1 << 16   // threads that Scan tells apart
+	maxText     = 256 << 20 // bytes of names, annotations and threads that Scan remembers
+	maxTime     = 1 << 61   // ns, of any time and duration: 73 years
 	maxIDPages  = 1 << 19   // pages of a set of correlation ids, 512 bytes each
+
+	maxRatio    = 500     // uncompressed content beside the file's size; traces have 10 to 50
+	freeContent = 1 << 30 // bytes of content for which that does not matter
 )
 
 // Error is an error in a file's content.

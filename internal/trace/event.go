@@ -109,18 +109,25 @@ func (e *Event) set(b []byte, m member) (ok bool) {
 		e.Bind = e.string(value)
 	case "ts":
 		e.ts = span{m.start, m.end}
-		e.TS, ok = parseNanos(value)
+		e.TS, ok = parseTime(value)
 		e.Timed = ok
 		return ok || string(value) == "null"
 	case "dur":
 		e.dur = span{m.start, m.end}
-		e.Dur, ok = parseNanos(value)
+		e.Dur, ok = parseTime(value)
+		e.Dur = max(e.Dur, 0) // no span ends before it starts
 		return ok || string(value) == "null"
 	case "args":
 		e.args = span{m.start, m.end}
 		e.Args = value
 	}
 	return true
+}
+
+// parseTime reads a time or a duration of which sums can be made.
+func parseTime(value []byte) (int64, bool) {
+	ns, ok := parseNanos(value)
+	return ns, ok && ns > -maxTime && ns < maxTime
 }
 
 // string is the text of a value: of a string without its quotes and escapes,

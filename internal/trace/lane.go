@@ -173,7 +173,7 @@ func embeddedTokens(dims []byte) int64 {
 		return NotKnown
 	}
 	tokens := int64(1)
-	for _, part := range bytes.Split(dims[i+1:end-1], []byte(",")) {
+	for part := range bytes.SplitSeq(dims[i+1:end-1], []byte(",")) {
 		n, ok := parseInt(bytes.TrimSpace(part))
 		if !ok || n < 0 || n > 1<<30 || tokens > 1<<30 {
 			return NotKnown

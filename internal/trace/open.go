@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -18,8 +19,10 @@ const zstdMemory = 256 << 20
 
 // opened is a file's uncompressed content.
 type opened struct {
-	io.Reader
+	from  io.Reader
 	file  *os.File
+	size  int64 // of the file when it was opened
+	read  int64 // uncompressed bytes
 	zstd  *zstd.Decoder
 	plain bool // not compressed
 }
@@ -27,11 +30,19 @@ type opened struct {
 // openContent opens a file and tells its compression by the first bytes, not
 // by its name: gzip, zstd or none.
 func openContent(path string) (*opened, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would be waited for
 	if err != nil {
 		return nil, fmt.Errorf("open trace: %w", err)
 	}
-	o := &opened{file: file}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("open trace: %w", err)
+	}
+	o := &opened{file: file, size: info.Size()}
 	if err := o.decompress(path); err != nil {
 		file.Close()
 		return nil, err
@@ -51,19 +62,32 @@ func (o *opened) decompress(path string) error {
 		if err != nil {
 			return contentError(path, 0, err)
 		}
-		o.Reader = z
+		o.from = z
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderMaxMemory(zstdMemory), zstd.WithDecoderMaxWindow(zstdMemory))
 		if err != nil {
 			return contentError(path, 0, err)
 		}
-		o.Reader, o.zstd = z, z
+		o.from, o.zstd = z, z
 	default:
-		o.Reader, o.plain = in, true
+		o.from, o.plain = in, true
 	}
 	return nil
 }
+
+// Read gives the uncompressed content. Some kilobytes can hold gigabytes, which no
+// profiler writes: that ends here.
+func (o *opened) Read(p []byte) (int, error) {
+	n, err := o.from.Read(p)
+	o.read += int64(n)
+	if !o.plain && o.read > freeContent && o.read/maxRatio > o.size {
+		return n, errBomb
+	}
+	return n, err
+}
+
+var errBomb = fmt.Errorf("the file holds more than %d times its size (limit)", maxRatio)
 
 func (o *opened) Close() error {
 	if o.zstd != nil {
@@ -80,6 +104,8 @@ func (o *opened) Close() error {
 func contentError(path string, offset int64, err error) error {
 	var pathError *os.PathError
 	switch {
+	case err == errBomb:
+		return &Error{Path: path, Offset: offset, Kind: ErrLimit, Detail: errBomb.Error()}
 	case errors.As(err, &pathError), errors.Is(err, io.ErrNoProgress):
 		return fmt.Errorf("read trace: %w", err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):

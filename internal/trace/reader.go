@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"context"
 	"fmt"
 	"io"
 )
@@ -36,6 +37,8 @@ type Reader struct {
 	metaSize int
 	base     int64
 	err      error
+
+	ctx context.Context // ends the reading between two blocks
 }
 
 type state uint8
@@ -50,12 +53,15 @@ const (
 // Open opens a trace: JSON, plain or compressed with gzip or zstd, whatever
 // its name. It may be an object with a key traceEvents, as Kineto writes it, or
 // a bare array of events, as torch_npu does. The caller closes the reader.
-func Open(path string) (*Reader, error) {
+func Open(path string) (*Reader, error) { return open(context.Background(), path) }
+
+// open is Open with a context for the reading.
+func open(ctx context.Context, path string) (*Reader, error) {
 	content, err := openContent(path)
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{path: path, content: content, buf: make([]byte, 1<<20)}, nil
+	return &Reader{path: path, content: content, buf: make([]byte, 1<<20), ctx: ctx}, nil
 }
 
 // Close releases the file. It may be called at any time, once.
@@ -225,8 +231,8 @@ func (r *Reader) keep(m Member) error {
 	}
 	if m.Key == "baseTimeNanoseconds" {
 		base, ok := parseInt(m.Raw)
-		if !ok {
-			return r.fail(ErrFormat, "baseTimeNanoseconds is not a whole number")
+		if !ok || base <= -maxTime || base >= maxTime {
+			return r.fail(ErrFormat, "baseTimeNanoseconds is not a whole number of at most 73 years")
 		}
 		r.base = base
 	}
@@ -322,6 +328,9 @@ func (r *Reader) peek() (byte, error) {
 func (r *Reader) more() (bool, error) {
 	if r.readErr != nil {
 		return false, r.ended()
+	}
+	if r.ctx.Err() != nil {
+		return false, fmt.Errorf("read trace %s: %w", r.path, context.Cause(r.ctx))
 	}
 	switch {
 	case r.pos > 0:

@@ -74,7 +74,7 @@ func Scan(ctx context.Context, path string) (*Summary, error) {
 
 // ScanWith is Scan with options.
 func ScanWith(ctx context.Context, path string, o ScanOptions) (*Summary, error) {
-	r, err := Open(path)
+	r, err := open(ctx, path)
 	if err != nil {
 		return nil, err
 	}

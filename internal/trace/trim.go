@@ -108,7 +108,7 @@ func (t *trimmer) findBase() (base int64, err error) {
 
 // each reads the source.
 func (t *trimmer) each(event func(*Reader, *Event) error, end func(*Reader) error) error {
-	r, err := Open(t.src)
+	r, err := open(t.ctx, t.src)
 	if err != nil {
 		return err
 	}

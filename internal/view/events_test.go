@@ -164,7 +164,7 @@ func TestPrintable(t *testing.T) {
 		"broken \xff\xfe":      "broken �",
 		"over\rwritten":        "over�written",
 	} {
-		if got := printable(text); got != want {
+		if got := Printable(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
 		}
 	}

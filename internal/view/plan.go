@@ -49,7 +49,7 @@ func Plans(w io.Writer, plans []*runner.Plan, choices []Choice) error {
 		writeSteps(&b, p)
 		writeChoices(&b, p.Job, choices)
 	}
-	_, err := io.WriteString(w, printable(b.String()))
+	_, err := io.WriteString(w, Printable(b.String()))
 	return err
 }
 

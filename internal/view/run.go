@@ -28,7 +28,7 @@ func Run(w io.Writer, path string, m *archive.Manifest) error {
 	writeList(&b, "warnings", m.Warnings)
 	writeList(&b, "errors", m.Errors)
 	fmt.Fprintf(&b, "\n  %s\n", path)
-	_, err := io.WriteString(w, printable(b.String()))
+	_, err := io.WriteString(w, Printable(b.String()))
 	return err
 }
 
@@ -164,7 +164,7 @@ func Ended(w io.Writer, status archive.Status, path string, m *archive.Manifest,
 		b.WriteString(", not sealed")
 	}
 	fmt.Fprintf(&b, ": %s\n", path)
-	_, err := io.WriteString(w, printable(b.String()))
+	_, err := io.WriteString(w, Printable(b.String()))
 	return err
 }
 

@@ -124,5 +124,5 @@ func cell(text string) string {
 	if text == "" {
 		return "-"
 	}
-	return strings.ReplaceAll(printable(text), "\n", " ")
+	return strings.ReplaceAll(Printable(text), "\n", " ")
 }

@@ -71,7 +71,7 @@ func interrupt(count int) string {
 
 // told formats a text and cuts it into lines; those after the first are indented.
 func told(format string, args ...any) []string {
-	lines := strings.Split(strings.TrimRight(printable(fmt.Sprintf(format, args...)), " \n"), "\n")
+	lines := strings.Split(strings.TrimRight(Printable(fmt.Sprintf(format, args...)), " \n"), "\n")
 	for i := range lines[1:] {
 		lines[i+1] = strings.TrimRight("      "+lines[i+1], " ")
 	}

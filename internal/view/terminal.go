@@ -166,7 +166,7 @@ func (t *Terminal) move(p event.Progress) {
 
 // describe tells how far a plan step is, beside the bar.
 func describe(p event.Progress) string {
-	text := printable(strings.ReplaceAll(p.Text, "\n", " "))
+	text := Printable(strings.ReplaceAll(p.Text, "\n", " "))
 	// Some texts tell the numbers themselves, and of milliseconds the bar tells enough.
 	if p.Total > 0 && p.Unit != "ms" && !strings.Contains(p.Text, " of ") {
 		text += fmt.Sprintf(" %d/%d %s", p.Done, p.Total, p.Unit)

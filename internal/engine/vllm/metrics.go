@@ -62,13 +62,24 @@ func (c *Client) Metrics(ctx context.Context) (engine.Metrics, error) {
 	return m, nil
 }
 
+// Limits on the samples that are read of one answer: a core has about 50, and each
+// takes some hundred bytes of memory. The parser compares each label with all others.
+const (
+	maxSamples = 1 << 16
+	maxSample  = 8 << 10 // bytes
+	maxLabels  = 32
+)
+
 var errNoMetrics = errors.New("the answer is no metrics text")
 
 // parseMetrics reads the samples, summed over the engine cores and of each core. Only the lines of those
 // samples are parsed, so that a family that this package never heard of cannot
 // be in the way.
 func parseMetrics(text []byte) (engine.Metrics, error) {
-	wanted, looksRight := wantedLines(text)
+	wanted, looksRight, err := wantedLines(text)
+	if err != nil {
+		return engine.Metrics{}, err
+	}
 	if !looksRight {
 		return engine.Metrics{}, errNoMetrics
 	}
@@ -114,6 +125,10 @@ func cores(families map[string]*dto.MetricFamily) map[string]engine.Core {
 			all[name] = engine.Core{}
 		}
 	}
+	buckets := map[string][]*dto.Metric{}
+	for _, m := range families[sampleSizes].GetMetric() {
+		buckets[label(m, labelCore)] = append(buckets[label(m, labelCore)], m)
+	}
 	for name := range all {
 		of := func(sample string) int64 {
 			value, ok := values[sample][name]
@@ -124,7 +139,7 @@ func cores(families map[string]*dto.MetricFamily) map[string]engine.Core {
 		}
 		all[name] = engine.Core{Running: of(sampleRunning), PromptTokens: of(samplePrompt), FirstTokens: of(sampleFirst),
 			CachedTokens: of(sampleCached), GenerationTokens: of(sampleGeneration), DraftTokens: of(sampleDrafts),
-			EngineSteps: of(sampleSteps), StepTokens: of(sampleTokens), StepSizes: sizes(families[sampleSizes], name)}
+			EngineSteps: of(sampleSteps), StepTokens: of(sampleTokens), StepSizes: sizes(buckets[name])}
 	}
 	return all
 }
@@ -137,13 +152,10 @@ func byCore(family *dto.MetricFamily) map[string]float64 {
 	return values
 }
 
-// sizes are the buckets of one core, nil where they are no histogram.
-func sizes(family *dto.MetricFamily, core string) []engine.StepSize {
+// sizes are the steps by the buckets of one core, nil where they are no histogram.
+func sizes(buckets []*dto.Metric) []engine.StepSize {
 	steps := map[int64]float64{} // by bound
-	for _, m := range family.GetMetric() {
-		if label(m, labelCore) != core {
-			continue
-		}
+	for _, m := range buckets {
 		bound, err := strconv.ParseFloat(label(m, labelBound), 64)
 		if err != nil || !(bound >= 0) {
 			return nil
@@ -176,7 +188,8 @@ func label(m *dto.Metric, name string) string {
 
 // wantedLines picks the lines of the samples, and tells whether the text looks
 // like metrics at all: a vLLM with --disable-log-stats has none of the samples.
-func wantedLines(text []byte) (wanted []byte, looksRight bool) {
+func wantedLines(text []byte) (wanted []byte, looksRight bool, err error) {
+	n := 0
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimLeft(line, " \t")
 		if bytes.HasPrefix(line, []byte("# TYPE ")) || bytes.HasPrefix(line, []byte("# HELP ")) {
@@ -188,10 +201,16 @@ func wantedLines(text []byte) (wanted []byte, looksRight bool) {
 			if ok && len(rest) > 0 && (rest[0] == '{' || rest[0] == ' ' || rest[0] == '\t') {
 				wanted = append(append(wanted, bytes.TrimRight(line, "\r\n")...), '\n')
 				looksRight = true
+				if n++; n > maxSamples {
+					return nil, true, fmt.Errorf("more than %d samples of the engine's metrics (limit)", maxSamples)
+				}
+				if len(line) > maxSample || bytes.Count(line, []byte("=")) > maxLabels {
+					return nil, true, fmt.Errorf("a sample of more than %d bytes or %d labels (limit)", maxSample, maxLabels)
+				}
 			}
 		}
 	}
-	return wanted, looksRight
+	return wanted, looksRight, nil
 }
 
 // whole is a metric as a whole number; −1 for what is none.

@@ -195,6 +195,33 @@ func TestMetricsRequest(t *testing.T) {
 	}
 }
 
+// TestHostileMetrics: what would take hours or gigabytes to parse is refused at once.
+func TestHostileMetrics(t *testing.T) {
+	var cores, labels strings.Builder
+	for i := range 200_000 {
+		fmt.Fprintf(&cores, "vllm:iteration_tokens_total_bucket{engine=\"%d\",le=\"1\"} 1\n", i)
+		fmt.Fprintf(&labels, "a%d=\"\",", i)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"samples":    {cores.String(), "more than 65536 samples"},
+		"labels":     {"vllm:num_requests_running{" + labels.String() + "} 1\n", "32 labels"},
+		"long":       {"vllm:num_requests_running{a=\"" + strings.Repeat("x", 1<<20) + "\"} 1\n", "8192 bytes"},
+		"many lines": {strings.Repeat("x 1\n", 1<<20), "no metrics text"},
+	} {
+		began := time.Now()
+		if _, err := parseMetrics([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: it took %s", name, took)
+		}
+	}
+	few := strings.Join(strings.SplitAfterN(cores.String(), "\n", 60_001)[:60_000], "")
+	if m, err := parseMetrics([]byte(few)); err != nil || len(m.Cores) != 60_000 {
+		t.Errorf("%d cores, %v", len(m.Cores), err)
+	}
+}
+
 func FuzzParseMetrics(f *testing.F) {
 	f.Add([]byte("# TYPE a b\nvllm:num_requests_running{engine=\"0\"} 1\n"))
 	f.Add([]byte("vllm:iteration_tokens_total_count{engine=\"0\"} 1 # {a=\"b\"} 2\n"))
