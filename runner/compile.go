@@ -63,7 +63,7 @@ func refuse(job *spec.Job) hcl.Diagnostics {
 func refuseByItself(job *spec.Job) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range job.Targets {
-		target := planTarget(t)
+		target := PlanTarget(t)
 		target.Gate = planGate(t, target, job.Window.Kind)
 		var tokens *steps.TokensParams
 		count := 0
@@ -279,7 +279,7 @@ func recordOf(r spec.Record) steps.Record {
 func planTargets(job *spec.Job) []steps.Target {
 	var all []steps.Target
 	for _, t := range job.Targets {
-		target := planTarget(t)
+		target := PlanTarget(t)
 		target.Gate = planGate(t, target, job.Window.Kind)
 		all = append(all, target)
 	}
@@ -303,12 +303,20 @@ func planGate(t *spec.Target, target steps.Target, kind spec.WindowKind) *steps.
 	return g
 }
 
-func planTarget(t *spec.Target) steps.Target {
+// PlanTarget gives a target as a plan has it, but for its gate, which the job's window
+// has a say in.
+func PlanTarget(t *spec.Target) steps.Target {
 	out := steps.Target{Name: t.Name, Engine: t.Engine, Endpoints: t.Endpoints, TraceDir: t.TraceDir, Version: t.Version,
 		Options: PlainOptions(t.Options)}
 	if t.Auth.Bearer != (spec.Secret{}) {
 		bearer := t.Auth.Bearer
 		out.Bearer = &bearer
+	}
+	if t.Auth.APIKey != (spec.Secret{}) {
+		out.APIKey = &steps.APIKey{Header: t.Auth.Header, Key: t.Auth.APIKey}
+	}
+	if t.TLS != nil {
+		out.TLS = &steps.TLSParams{CA: t.TLS.CA, Cert: t.TLS.Cert, Key: t.TLS.Key, ServerName: t.TLS.ServerName}
 	}
 	if l := t.Launch; l != nil {
 		out.Launch = &steps.LaunchParams{Command: l.Command, Env: l.Env, ReadyTimeout: wire.Duration(l.ReadyTimeout)}

@@ -45,7 +45,7 @@ func (g runGuard) Launch(ctx context.Context, s steps.LaunchSpec) (steps.Process
 }
 
 func holdOf(what steps.Intent) guard.Hold {
-	return guard.Hold{Target: what.Target, Endpoint: what.Endpoint, Engine: what.Engine, Bearer: what.Bearer,
+	return guard.Hold{Target: what.Target, Endpoint: what.Endpoint, Engine: what.Engine, Access: what.Access,
 		Session: what.Session, Secret: what.GateSecret}
 }
 

@@ -353,11 +353,11 @@ func (l *Launch) ready(ctx context.Context, run *Run, t Target, s *Launched) err
 		s.Endpoints = []string{"http://" + strings.TrimSpace(string(address))}
 	}
 	for _, e := range s.Endpoints {
-		bearer, err := run.secret(t.Bearer)
+		shown, err := run.access(t)
 		if err != nil {
 			return err
 		}
-		client, err := run.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: run.Clock.Now, Options: t.Options})
+		client, err := run.client(t, engine.Config{Endpoint: e, Access: shown, Now: run.Clock.Now, Options: t.Options})
 		if err != nil {
 			return err
 		}

@@ -217,6 +217,11 @@ func (p *Probe) warnings(run *Run, result ProbeResult) error {
 	}
 	for _, t := range p.Targets {
 		errs = append(errs, p.traceDirWarning(run, t, result))
+		if t.TLS != nil {
+			for _, text := range t.TLS.in(run.JobDir).Expired(run.Clock.Now()) {
+				errs = append(errs, run.warn("%s: %s", t.Name, text))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"profjob/internal/access"
 	"profjob/internal/engine"
 )
 
@@ -31,7 +32,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 
 func client(t *testing.T, endpoint, bearer string) *Client {
 	t.Helper()
-	c, err := New(endpoint, bearer, nil)
+	c, err := New(endpoint, access.Access{Bearer: bearer}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestEndpoint(t *testing.T) {
 		{"http://h#x", "", "no fragment"},
 		{"http://u:hunter2@h:port", "", "not a URL"},
 	} {
-		got, err := New(c.in, "", nil)
+		got, err := New(c.in, access.Access{}, nil)
 		switch {
 		case c.err == "" && err != nil:
 			t.Errorf("%q: %v", c.in, err)
@@ -66,7 +67,7 @@ func TestEndpoint(t *testing.T) {
 			t.Errorf("%q: the error shows the password: %v", c.in, err)
 		}
 	}
-	if _, err := New("http://h", "a\nb", nil); err == nil || strings.Contains(err.Error(), "a\n") {
+	if _, err := New("http://h", access.Access{Bearer: "a\nb"}, nil); err == nil || strings.Contains(err.Error(), "a\n") {
 		t.Errorf("a bearer token with a line break: got %v", err)
 	}
 }
@@ -190,7 +191,7 @@ func TestGzipBomb(t *testing.T) {
 		_ = z.Close()
 	})
 	unpacking := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	c, err := New(url, "", unpacking)
+	c, err := New(url, access.Access{}, unpacking)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +288,7 @@ func TestNeverSent(t *testing.T) {
 		{"a transport that does not say", t.Context(), plain, foreign, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client, err := New(c.endpoint, "", c.http)
+			client, err := New(c.endpoint, access.Access{}, c.http)
 			if err != nil {
 				t.Fatal(err)
 			}
