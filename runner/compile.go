@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -150,7 +151,7 @@ func (c *compiler) steps() []Planned {
 	if len(c.launched()) > 0 && !c.anew() {
 		once(&steps.Shutdown{Header: header("shutdown", 0)})
 	}
-	once(&steps.Seal{Header: header("seal", 0), Record: c.record})
+	once(&steps.Seal{Header: header("seal", 0), Record: c.record, Mode: planMode(c.job.Archive.Mode)})
 	once(&steps.Store{Header: header("store", 0), Path: c.job.Archive.Path, Format: c.job.Archive.Format, Keep: archive.Keep(c.job.Archive.Keep)})
 	return all
 }
@@ -274,6 +275,14 @@ func planTokens(t *spec.TokensWindow) *steps.TokensParams {
 
 func recordOf(r spec.Record) steps.Record {
 	return steps.Record{Shapes: r.Shapes, Memory: r.Memory, Stack: r.Stack, FLOPs: r.FLOPs, Activities: r.Activities}
+}
+
+// planMode gives a mode as the plan has it: nothing where it is the usual one.
+func planMode(mode fs.FileMode) string {
+	if mode == 0 || mode == 0o600 {
+		return ""
+	}
+	return fmt.Sprintf("%04o", mode)
 }
 
 func planTargets(job *spec.Job) []steps.Target {

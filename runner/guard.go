@@ -41,7 +41,7 @@ func (g runGuard) Over(ctx context.Context, what steps.Intent) error {
 
 // Launch starts a server as a child of the guard.
 func (g runGuard) Launch(ctx context.Context, s steps.LaunchSpec) (steps.Process, error) {
-	return g.client.Launch(ctx, s.Target, proc.Spec{Command: s.Command, Env: s.Env, Dir: s.Dir, Log: s.Log})
+	return g.client.Launch(ctx, s.Target, proc.Spec{Command: s.Command, Env: s.Env, Dir: s.Dir, Log: s.Log, Hide: s.Hide})
 }
 
 func holdOf(what steps.Intent) guard.Hold {

@@ -41,7 +41,8 @@ type LaunchSpec struct {
 	Command []string
 	Env     []string // whole environment, KEY=value
 	Dir     string
-	Log     string // path of the file that gets its output
+	Log     string   // path of the file that gets its output
+	Hide    []string // values that are cut out of it while it is written
 }
 
 // Process is a launched server.

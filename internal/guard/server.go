@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 		s.rescue(ctx)
 	}
 	s.work.Wait() // a lock that came late is let go, too
+	s.closeLogs()
 	s.locks.release()
 	if bye {
 		s.say("disarmed")
@@ -204,6 +206,18 @@ func (s *server) end(ctx context.Context, target string, grace time.Duration) er
 	delete(s.processes, target)
 	s.mu.Unlock()
 	return nil
+}
+
+// closeLogs ends the logs of servers that could not be ended.
+func (s *server) closeLogs() {
+	s.mu.Lock()
+	left := maps.Clone(s.processes)
+	s.mu.Unlock()
+	for target, p := range left {
+		if err := p.CloseLog(); err != nil {
+			s.say("%s: %v", target, err)
+		}
+	}
 }
 
 func (s *server) lock(ctx context.Context, r lockRequest) error {
