@@ -1,16 +1,21 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"profjob/internal/archive"
 	"profjob/internal/event"
 	"profjob/internal/guard"
 	"profjob/internal/proc"
+	"profjob/internal/scrub"
 	"profjob/internal/wire"
 	"profjob/steps"
 )
@@ -59,7 +64,17 @@ func startGuard(dir *archive.Dir, opts Options) (client *guard.Client, err error
 		return nil, fmt.Errorf("start the guard: %w", err)
 	}
 	defer log.Close() // the guard has a copy of its own
-	return guard.Start(opts.Executable, []string{"guard", "--locks", opts.Locks}, log)
+	return guard.Start(opts.Executable, []string{"guard", "--locks", opts.Locks}, openEnvironment(os.Environ(), opts.Secrets), log)
+}
+
+// openEnvironment leaves out what the guard need not have in its environment, where
+// every process of this user can read it for as long as it lives: the job file's
+// variables, and whatever holds a sensitive value. It is told what it needs by the pipe.
+func openEnvironment(env []string, secrets map[string]string) []string {
+	hidden := scrub.Of(slices.Collect(maps.Values(secrets)))
+	return slices.DeleteFunc(slices.Clone(env), func(assignment string) bool {
+		return strings.HasPrefix(assignment, "PROFJOB_VAR_") || !bytes.Equal(hidden.Text([]byte(assignment)), []byte(assignment))
+	})
 }
 
 // lock takes the locks of the endpoints that the plan names, so that no two runs

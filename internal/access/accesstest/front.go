@@ -2,10 +2,12 @@ package accesstest
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 
 	"profjob/internal/access"
 )
@@ -27,7 +29,7 @@ func (p *PKI) Front(target string, want access.Access) (*httptest.Server, error)
 	shown := http.Header{}
 	want.Show(shown)
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for header := range shown {
+		for _, header := range slices.Sorted(maps.Keys(shown)) {
 			if got := r.Header.Get(header); got != shown.Get(header) {
 				http.Error(w, fmt.Sprintf("%s is %q", header, got), http.StatusUnauthorized)
 				return
