@@ -64,7 +64,8 @@ func TestNothingGoesElsewhere(t *testing.T) {
 	var stolen atomic.Bool
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Store(true) }))
 	defer elsewhere.Close()
-	for _, to := range []string{elsewhere.URL, strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)} {
+	https := strings.Replace(elsewhere.URL, "http:", "https:", 1)
+	for _, to := range []string{elsewhere.URL, https, strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)} {
 		for _, status := range []int{301, 302, 307, 308} {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, status) }))
 			got := records(t, server.URL, access.Access{Bearer: "t", Keys: []access.Key{{Header: "X-Api-Key", Value: "k"}}})

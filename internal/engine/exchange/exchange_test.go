@@ -204,6 +204,61 @@ func TestGzipBomb(t *testing.T) {
 	}
 }
 
+// TestOrigin: another scheme or port of the same host is another server, also where
+// it is the usual one of the two.
+func TestOrigin(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		goes     bool
+	}{
+		{"http://h:1/a", "http://h:1/b", true},
+		{"https://h/a", "https://h/b", true},
+		{"https://h/a", "http://h/a", false},
+		{"http://h/a", "https://h/a", false},
+		{"http://h:1/a", "http://h:2/a", false},
+		{"http://h/a", "http://h:8000/a", false},
+		{"http://h/a", "http://h.evil/a", false},
+		{"http://h/a", "http://u@i/a", false},
+	} {
+		from, err := http.NewRequest(http.MethodGet, c.from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := http.NewRequest(http.MethodGet, c.to, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if goes := sameHostOnly(to, []*http.Request{from}) == nil; goes != c.goes {
+			t.Errorf("from %s to %s: %t", c.from, c.to, goes)
+		}
+	}
+}
+
+// TestUnseenErrors: an answer that is no HTTP may be the request itself, which
+// net/http repeats.
+func TestUnseenErrors(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.ReadFull(conn, make([]byte, 1))
+		_, _ = io.WriteString(conn, "you-sent-s3cret-token\r\n\r\n")
+		_ = conn.Close()
+	}()
+	defer func() { _ = l.Close(); <-done }()
+	_, err = client(t, "http://"+l.Addr().String(), "s3cret-token").Do(t.Context(), Request{Op: "ask", Path: "/"})
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "[…]") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestRedirects(t *testing.T) {
 	var leaked []string
 	other := serve(t, func(_ http.ResponseWriter, r *http.Request) { leaked = append(leaked, r.Header.Get("Authorization")) })
