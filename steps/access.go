@@ -57,3 +57,11 @@ func (p *TLSParams) in(dir string) access.TLS {
 
 // access gives what the servers of a target are shown.
 func (r *Run) access(t Target) (access.Access, error) { return AccessOf(t, r.JobDir, r.secret) }
+
+// expired tells of certificates of a target that are not valid now.
+func (r *Run) expired(t Target) []string {
+	if t.TLS == nil {
+		return nil
+	}
+	return t.TLS.in(r.JobDir).Expired(r.Clock.Now())
+}

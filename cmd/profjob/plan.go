@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,7 +132,11 @@ func probeEndpoint(ctx context.Context, job *spec.Job, t *spec.Target, kind engi
 	if err != nil {
 		return engine.Info{}, err
 	}
-	return client.Probe(ctx)
+	info, err := client.Probe(ctx)
+	if old := expired(job, t); err != nil && len(old) > 0 {
+		err = fmt.Errorf("%w (%s)", err, strings.Join(old, "; "))
+	}
+	return info, err
 }
 
 // clientOf makes the client of a target's endpoint, as a run does.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -16,16 +18,21 @@ import (
 )
 
 // cmdSecure puts a front before a server that wants a client certificate, a token
-// and a key: secure NAME URL TOKEN HEADER KEY. NAME is its https URL from then on; the
-// files of the CA and the client are in the folder pki.
+// and a key: secure NAME URL TOKEN HEADER KEY [any]. With any, a certificate of any kind does. NAME is its https URL from then on; the
+// files of the CA, of the client and of one that has expired are in the folder pki.
 func cmdSecure(ts *testscript.TestScript, neg bool, args []string) {
-	usageOf(ts, neg, false, len(args) == 5, "secure NAME URL TOKEN HEADER KEY")
+	usageOf(ts, neg, false, len(args) == 5 || len(args) == 6 && args[5] == "any", "secure NAME URL TOKEN HEADER KEY [any]")
 	dir := ts.MkAbs("pki")
 	ts.Check(os.MkdirAll(dir, 0o700))
 	pki, err := accesstest.New(dir)
 	ts.Check(err)
+	ts.Check(pki.Client("expired", time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)))
 	front, err := pki.Front(args[1], access.Access{Bearer: args[2], Keys: []access.Key{{Header: args[3], Value: args[4]}}})
 	ts.Check(err)
+	if len(args) == 6 {
+		front.TLS.ClientAuth = tls.RequireAnyClientCert
+	}
+	front.StartTLS()
 	ts.Defer(front.Close)
 	ts.Setenv(args[0], front.URL)
 }

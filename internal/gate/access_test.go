@@ -29,6 +29,7 @@ func TestBehindGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	front.StartTLS()
 	defer front.Close()
 	for name, shown := range map[string]access.Access{"both": {Bearer: want.Bearer, Keys: want.Keys, TLS: pki.TLS()}} {
 		c, err := NewFor(front.URL, "of-the-gate", shown)

@@ -24,6 +24,7 @@ func TestStopByTLS(t *testing.T) {
 	shown := access.Access{Bearer: "guarded-token", Keys: []access.Key{{Header: "X-Api-Key", Value: "guarded-key"}}}
 	front, err := pki.Front(endpoint, shown)
 	must(t, err)
+	front.StartTLS()
 	defer front.Close()
 	shown.TLS = pki.TLS()
 	log := &logged{}

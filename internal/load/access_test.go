@@ -41,6 +41,7 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	front.StartTLS()
 	defer front.Close()
 	shown := want
 	shown.TLS = pki.TLS()

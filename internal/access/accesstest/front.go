@@ -12,7 +12,7 @@ import (
 	"profjob/internal/access"
 )
 
-// Front starts an HTTPS server that lets through to target who has a certificate of
+// Front makes an HTTPS server, to be started with StartTLS, that lets through to target who has a certificate of
 // the CA and shows all of want; of the rest it repeats what they have sent. What it
 // has let through it does not pass on.
 func (p *PKI) Front(target string, want access.Access) (*httptest.Server, error) {
@@ -41,6 +41,5 @@ func (p *PKI) Front(target string, want access.Access) (*httptest.Server, error)
 		proxy.ServeHTTP(w, r)
 	}))
 	front.TLS = config
-	front.StartTLS()
 	return front, nil
 }

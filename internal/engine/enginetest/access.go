@@ -31,6 +31,7 @@ func testAccess(t *testing.T, env Env) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	front.StartTLS()
 	defer front.Close()
 
 	shown := want
