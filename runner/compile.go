@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -63,7 +64,7 @@ func refuse(job *spec.Job) hcl.Diagnostics {
 func refuseByItself(job *spec.Job) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range job.Targets {
-		target := planTarget(t)
+		target := PlanTarget(t)
 		target.Gate = planGate(t, target, job.Window.Kind)
 		var tokens *steps.TokensParams
 		count := 0
@@ -150,7 +151,7 @@ func (c *compiler) steps() []Planned {
 	if len(c.launched()) > 0 && !c.anew() {
 		once(&steps.Shutdown{Header: header("shutdown", 0)})
 	}
-	once(&steps.Seal{Header: header("seal", 0), Record: c.record})
+	once(&steps.Seal{Header: header("seal", 0), Record: c.record, Mode: planMode(c.job.Archive.Mode)})
 	once(&steps.Store{Header: header("store", 0), Path: c.job.Archive.Path, Format: c.job.Archive.Format, Keep: archive.Keep(c.job.Archive.Keep)})
 	return all
 }
@@ -276,10 +277,18 @@ func recordOf(r spec.Record) steps.Record {
 	return steps.Record{Shapes: r.Shapes, Memory: r.Memory, Stack: r.Stack, FLOPs: r.FLOPs, Activities: r.Activities}
 }
 
+// planMode gives a mode as the plan has it: nothing where it is the usual one.
+func planMode(mode fs.FileMode) string {
+	if mode == 0 || mode == 0o600 {
+		return ""
+	}
+	return fmt.Sprintf("%04o", mode)
+}
+
 func planTargets(job *spec.Job) []steps.Target {
 	var all []steps.Target
 	for _, t := range job.Targets {
-		target := planTarget(t)
+		target := PlanTarget(t)
 		target.Gate = planGate(t, target, job.Window.Kind)
 		all = append(all, target)
 	}
@@ -303,12 +312,20 @@ func planGate(t *spec.Target, target steps.Target, kind spec.WindowKind) *steps.
 	return g
 }
 
-func planTarget(t *spec.Target) steps.Target {
+// PlanTarget gives a target as a plan has it, but for its gate, which the job's window
+// has a say in.
+func PlanTarget(t *spec.Target) steps.Target {
 	out := steps.Target{Name: t.Name, Engine: t.Engine, Endpoints: t.Endpoints, TraceDir: t.TraceDir, Version: t.Version,
 		Options: PlainOptions(t.Options)}
 	if t.Auth.Bearer != (spec.Secret{}) {
 		bearer := t.Auth.Bearer
 		out.Bearer = &bearer
+	}
+	if t.Auth.APIKey != (spec.Secret{}) {
+		out.APIKey = &steps.APIKey{Header: t.Auth.Header, Key: t.Auth.APIKey}
+	}
+	if t.TLS != nil {
+		out.TLS = &steps.TLSParams{CA: t.TLS.CA, Cert: t.TLS.Cert, Key: t.TLS.Key, ServerName: t.TLS.ServerName}
 	}
 	if l := t.Launch; l != nil {
 		out.Launch = &steps.LaunchParams{Command: l.Command, Env: l.Env, ReadyTimeout: wire.Duration(l.ReadyTimeout)}

@@ -165,6 +165,10 @@ func TestDigestCoversThePlan(t *testing.T) {
 		"ranks":       func(j *spec.Job) { j.Collect.ExpectRanks++ },
 		"original":    func(j *spec.Job) { j.Collect.KeepOriginal = true },
 		"archive":     func(j *spec.Job) { j.Archive.Format = "dir" },
+		"mode":        func(j *spec.Job) { j.Archive.Mode = 0o640 },
+		"key":         func(j *spec.Job) { j.Targets[0].Auth.APIKey = spec.Secret{Value: "k"} },
+		"header":      func(j *spec.Job) { j.Targets[0].Auth.APIKey, j.Targets[0].Auth.Header = spec.Secret{Value: "k"}, "X" },
+		"CA":          func(j *spec.Job) { j.Targets[0].TLS = &spec.TLS{CA: "none.pem"} }, // read by nobody here
 	}
 	for name, change := range changes {
 		job := jobs(t, "testdata/jobs.hcl")["full"]

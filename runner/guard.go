@@ -1,16 +1,21 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"profjob/internal/archive"
 	"profjob/internal/event"
 	"profjob/internal/guard"
 	"profjob/internal/proc"
+	"profjob/internal/scrub"
 	"profjob/internal/wire"
 	"profjob/steps"
 )
@@ -41,11 +46,11 @@ func (g runGuard) Over(ctx context.Context, what steps.Intent) error {
 
 // Launch starts a server as a child of the guard.
 func (g runGuard) Launch(ctx context.Context, s steps.LaunchSpec) (steps.Process, error) {
-	return g.client.Launch(ctx, s.Target, proc.Spec{Command: s.Command, Env: s.Env, Dir: s.Dir, Log: s.Log})
+	return g.client.Launch(ctx, s.Target, proc.Spec{Command: s.Command, Env: s.Env, Dir: s.Dir, Log: s.Log, Hide: s.Hide})
 }
 
 func holdOf(what steps.Intent) guard.Hold {
-	return guard.Hold{Target: what.Target, Endpoint: what.Endpoint, Engine: what.Engine, Bearer: what.Bearer,
+	return guard.Hold{Target: what.Target, Endpoint: what.Endpoint, Engine: what.Engine, Access: what.Access,
 		Session: what.Session, Secret: what.GateSecret}
 }
 
@@ -59,7 +64,17 @@ func startGuard(dir *archive.Dir, opts Options) (client *guard.Client, err error
 		return nil, fmt.Errorf("start the guard: %w", err)
 	}
 	defer log.Close() // the guard has a copy of its own
-	return guard.Start(opts.Executable, []string{"guard", "--locks", opts.Locks}, log)
+	return guard.Start(opts.Executable, []string{"guard", "--locks", opts.Locks}, openEnvironment(os.Environ(), opts.Secrets), log)
+}
+
+// openEnvironment leaves out what the guard need not have in its environment, where
+// every process of this user can read it for as long as it lives: the job file's
+// variables, and whatever holds a sensitive value. It is told what it needs by the pipe.
+func openEnvironment(env []string, secrets map[string]string) []string {
+	hidden := scrub.Of(slices.Collect(maps.Values(secrets)))
+	return slices.DeleteFunc(slices.Clone(env), func(assignment string) bool {
+		return strings.HasPrefix(assignment, "PROFJOB_VAR_") || !bytes.Equal(hidden.Text([]byte(assignment)), []byte(assignment))
+	})
 }
 
 // lock takes the locks of the endpoints that the plan names, so that no two runs

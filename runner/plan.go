@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 
+	"profjob/internal/archive"
 	"profjob/internal/wire"
 	"profjob/steps"
 )
@@ -115,6 +116,20 @@ func DecodePlan(data []byte) (*Plan, error) {
 		return nil, fmt.Errorf("decode plan: its digest is %s, it says %s", digest, p.Digest)
 	}
 	return &p, nil
+}
+
+// share lets those see the run, once it is sealed, whom the job file lets.
+func (p *Plan) share(dir *archive.Dir) error {
+	for _, planned := range p.Steps {
+		if seal, ok := planned.Step.(*steps.Seal); ok {
+			mode, err := seal.FileMode()
+			if err != nil {
+				return err
+			}
+			return dir.Share(mode)
+		}
+	}
+	return nil
 }
 
 // NeedsSecrets tells whether the plan refers to sensitive values, whose values a

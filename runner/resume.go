@@ -70,6 +70,9 @@ func (u *Unfinished) reopen(ctx context.Context, opts Options) (*runner, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := u.Plan.share(dir); err != nil {
+		return nil, err
+	}
 	g, err := newGuard(dir, opts)
 	if err != nil {
 		return nil, err

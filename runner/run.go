@@ -121,7 +121,10 @@ func begin(plan *Plan, opts Options) (*runner, error) {
 		return nil, err
 	}
 	var j *journal
-	if err = keepInputs(dir, plan, opts.Inputs); err == nil {
+	if err = plan.share(dir); err == nil {
+		err = keepInputs(dir, plan, opts.Inputs)
+	}
+	if err == nil {
 		j, err = openJournal(dir.Join(journalName))
 	}
 	var g *guard.Client

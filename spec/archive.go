@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"io/fs"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -10,6 +12,7 @@ type Archive struct {
 	Path   string // directory, absolute or relative to Job.Dir; empty: "./runs" of the working directory
 	Format string // "dir" (default) or "tar.zst"
 	Keep   Keep
+	Mode   fs.FileMode // of a run's files, default 0600; its directories may be entered by those who may read
 }
 
 // Keep is how many runs of a job are kept; zero values keep all.
@@ -21,6 +24,7 @@ var archiveSchema = &Block{
 	Arguments: []Argument{
 		{Name: "path", Type: TypePath, Doc: "A directory; without it ./runs of the working directory."},
 		{Name: "format", Type: TypeString, Default: "dir", OneOf: []string{"dir", "tar.zst"}, Doc: "`dir`: a directory a run; `tar.zst`: a compressed archive a run."},
+		{Name: "mode", Type: TypeString, Default: "0600", Doc: "The mode of a sealed run's files, such as `\"0640\"`; directories can be entered by those who may read. Until it is sealed a run is its owner's alone."},
 	},
 	Blocks: []*Block{{
 		Name: "keep",
@@ -41,6 +45,7 @@ func decodeArchive(job *body) Archive {
 	a := Archive{
 		Path:   b.str("path"),
 		Format: b.str("format"),
+		Mode:   b.mode("mode"),
 		Keep:   Keep{Last: keep.integer("last"), Daily: keep.integer("daily")},
 	}
 	if scheme := storeURL.FindString(a.Path); scheme != "" {
@@ -60,4 +65,31 @@ func (b *body) refuseStore(scheme string) {
 	default:
 		b.fail(g, "", "Invalid path", "An archive is a directory, not %s….", scheme)
 	}
+}
+
+// fileMode is a mode as chmod takes it.
+var fileMode = regexp.MustCompile(`^0?[0-7]{3}$`)
+
+// mode is what the files of a run may have: their owner reads and writes, nobody
+// executes them, and not everybody may write.
+func (b *body) mode(name string) fs.FileMode {
+	text := b.str(name)
+	if text == "" {
+		return 0 // it has been reported
+	}
+	g := b.given[name]
+	n, err := strconv.ParseUint(text, 8, 16)
+	switch mode := fs.FileMode(n); {
+	case err != nil || !fileMode.MatchString(text):
+		b.fail(g, "", "Invalid mode", "%s must be a mode in octal digits as a string, such as \"0640\", not %q.", name, text)
+	case mode&0o600 != 0o600:
+		b.fail(g, "", "Invalid mode", "%s must let the owner read and write: begin it with 06.", name)
+	case mode&0o111 != 0:
+		b.fail(g, "", "Invalid mode", "%s is that of files, which nobody executes: use even digits. Directories can be entered by those who may read.", name)
+	case mode&0o002 != 0:
+		b.fail(g, "", "Invalid mode", "%s must not let everybody write, since what is kept would prove nothing.", name)
+	default:
+		return mode
+	}
+	return 0
 }

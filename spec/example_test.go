@@ -96,7 +96,7 @@ func TestExample(t *testing.T) {
 			Limits:  Limits{MinFreeDisk: 10 << 30, MaxTraceSize: 20e9},
 			Repeat:  3,
 			Collect: Collect{ExpectRanks: 8, DeleteRemote: true, KeepOriginal: false, Timeout: 20 * time.Minute},
-			Archive: Archive{Path: "./runs", Format: "tar.zst", Keep: Keep{Last: 30, Daily: 14}},
+			Archive: Archive{Path: "./runs", Format: "tar.zst", Keep: Keep{Last: 30, Daily: 14}, Mode: 0o600},
 			Secrets: map[string]string{
 				"target.vllm.server.auth.bearer":       "hunter2",
 				"target.vllm.server.launch.env.SECRET": "x-hunter2",
@@ -157,7 +157,7 @@ job "l" {
 		Limits:  Limits{MinFreeDisk: 1 << 30},
 		Repeat:  1,
 		Collect: Collect{KeepOriginal: true, Timeout: 30 * time.Minute},
-		Archive: Archive{Format: "dir"},
+		Archive: Archive{Format: "dir", Mode: 0o600},
 		Secrets: map[string]string{},
 	}
 	j, k, l := base, base, base

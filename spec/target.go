@@ -29,6 +29,7 @@ type Target struct {
 	// Files says how the trace files are reached.
 	Files  Files
 	Auth   Auth
+	TLS    *TLS    // nil: what the system trusts
 	Launch *Launch // nil: the server runs already
 	Gate   *Gate   // nil: the job file says nothing of it
 	// Options has the engine's own attributes as its schema in the catalog names
@@ -47,11 +48,6 @@ type Files struct {
 // FilesFromGate is the From of files that only the gate can reach.
 const FilesFromGate = "gate"
 
-// Auth is the block of that name in a target.
-type Auth struct {
-	Bearer Secret // sent as "Authorization: Bearer …" when not empty
-}
-
 // Launch is the block of that name in a target: profjob starts the server itself.
 type Launch struct {
 	Command      []string // program and arguments, never empty
@@ -69,7 +65,7 @@ var targetSchema = &Block{
 		{Name: "trace_dir", Type: TypePath, Doc: "Where the server writes its trace files."},
 		{Name: "version", Type: TypeString, Doc: "The server's version, where it cannot be asked for it."},
 	},
-	Blocks: []*Block{filesSchema, authSchema, launchSchema, gateSchema,
+	Blocks: []*Block{filesSchema, authSchema, tlsSchema, launchSchema, gateSchema,
 		{Name: "inventory", Reserved: true, Doc: "Endpoints from an Ansible inventory."},
 	},
 }
@@ -85,14 +81,6 @@ var filesSchema = &Block{
 // laterFileSources are places of trace files that the language has a word for
 // already.
 var laterFileSources = []string{"ssh", "ray", "kubernetes"}
-
-var authSchema = &Block{
-	Name: "auth",
-	Doc:  "What the server wants to be shown with each request.",
-	Arguments: []Argument{
-		{Name: "bearer", Type: TypeString, Sensitive: true, Doc: "A token, sent as `Authorization: Bearer …`."},
-	},
-}
 
 var launchSchema = &Block{
 	Name: "launch",
@@ -121,7 +109,8 @@ func (l *loader) decodeTarget(block *hclsyntax.Block) cty.Value {
 	t.TraceDir = b.str("trace_dir")
 	t.Version = b.str("version")
 	t.Files = decodeFiles(b)
-	t.Auth = Auth{Bearer: b.child("auth").token("auth", "bearer", t)}
+	t.Auth = decodeAuth(b, t)
+	t.TLS = decodeTLS(b, t)
 	t.Launch = decodeLaunch(b, engine, t)
 	t.Gate = decodeGate(b, engine, t)
 	t.Options = b.options()

@@ -119,7 +119,7 @@ func (r *Run) begin(ctx context.Context, s server, action string, timeout time.D
 func (r *Run) intentTo(action string, s server) (Intent, error) {
 	what := Intent{Action: action, Target: s.Target.Name, Endpoint: s.Endpoint, Session: s.session, Engine: s.Target.Engine}
 	var err error
-	if what.Bearer, err = r.secret(s.Target.Bearer); err == nil && s.session != "" {
+	if what.Access, err = r.access(s.Target); err == nil && s.session != "" {
 		what.GateSecret, err = r.gateSecret(s.Target)
 	}
 	return what, err

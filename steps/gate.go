@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"profjob/internal/access"
 	"profjob/internal/engine"
 	"profjob/internal/gate"
 	"profjob/spec"
@@ -42,11 +43,11 @@ const maxGateSteps = 10000
 
 // AskGate asks the gate of an endpoint what it is. Both are nil where the target
 // does without one, or the server has none and something else may serve.
-func AskGate(ctx context.Context, t Target, endpoint, secret string) (*GateInfo, error) {
+func AskGate(ctx context.Context, t Target, endpoint, secret string, shown access.Access) (*GateInfo, error) {
 	if t.Gate == nil {
 		return nil, nil
 	}
-	c, err := gate.New(endpoint, secret, nil)
+	c, err := gate.NewFor(endpoint, secret, shown)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,11 @@ func (r *Run) askGate(ctx context.Context, s server) (*GateInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return AskGate(ctx, s.Target, s.Endpoint, secret)
+	shown, err := r.access(s.Target)
+	if err != nil {
+		return nil, err
+	}
+	return AskGate(ctx, s.Target, s.Endpoint, secret, shown)
 }
 
 // gateClient is the client of an endpoint's gate.
@@ -103,7 +108,11 @@ func (r *Run) gateClient(t Target, endpoint string) (*gate.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gate.New(endpoint, secret, nil)
+	shown, err := r.access(t)
+	if err != nil {
+		return nil, err
+	}
+	return gate.NewFor(endpoint, secret, shown)
 }
 
 // gateSecret is the job file's, else the one that was made up for the launch.

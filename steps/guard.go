@@ -3,6 +3,8 @@ package steps
 import (
 	"context"
 	"time"
+
+	"profjob/internal/access"
 )
 
 // Guard begins what must not be left behind, so that there is one place that
@@ -28,8 +30,8 @@ type Intent struct {
 	Session  string // of the gate that is armed
 
 	// What is needed to end it, whoever does. None of it is written down.
-	Engine     string // the kind of the server
-	Bearer     string // that the server wants
+	Engine     string        // the kind of the server
+	Access     access.Access // that the server wants
 	GateSecret string
 }
 
@@ -39,7 +41,8 @@ type LaunchSpec struct {
 	Command []string
 	Env     []string // whole environment, KEY=value
 	Dir     string
-	Log     string // path of the file that gets its output
+	Log     string   // path of the file that gets its output
+	Hide    []string // values that are cut out of it while it is written
 }
 
 // Process is a launched server.

@@ -51,7 +51,7 @@ func newHost(t testing.TB) *host {
 		if !ok {
 			return nil, fmt.Errorf("no server at %s", c.Endpoint)
 		}
-		s.bearer = c.Bearer
+		s.bearer = c.Access.Bearer
 		return s, nil
 	}
 	return h

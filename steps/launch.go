@@ -20,6 +20,7 @@ import (
 
 	"profjob/internal/engine"
 	"profjob/internal/event"
+	"profjob/internal/scrub"
 	"profjob/internal/wire"
 )
 
@@ -149,7 +150,7 @@ func (l *Launch) start(ctx context.Context, run *Run, s *launching) error {
 		return err
 	}
 	s.Began = run.Clock.Now()
-	process, err := run.Guard.Launch(ctx, s.spec)
+	process, err := run.launch(ctx, s.spec)
 	if err != nil {
 		return finalServerFailure("start %s: %w", s.spec.Command[0], err)
 	}
@@ -159,6 +160,13 @@ func (l *Launch) start(ctx context.Context, run *Run, s *launching) error {
 	run.processes[s.target.Name] = process
 	s.process, s.PID = process, process.PID()
 	return nil
+}
+
+// launch starts a server whose log shows no sensitive value, not even while the
+// server writes it.
+func (r *Run) launch(ctx context.Context, s LaunchSpec) (Process, error) {
+	s.Hide = r.hidden()
+	return r.Guard.Launch(ctx, s)
 }
 
 // awaitAll waits for the servers side by side: the end of one of them ends the
@@ -304,7 +312,7 @@ func (l *Launch) traceDir(run *Run, t Target) (string, error) {
 		return run.Dir.MkdirAll("scratch", t.Name, "traces")
 	}
 	dir := run.absolute(t.TraceDir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", finalIncomplete("trace_dir: %w", err)
 	}
 	return dir, nil
@@ -353,11 +361,11 @@ func (l *Launch) ready(ctx context.Context, run *Run, t Target, s *Launched) err
 		s.Endpoints = []string{"http://" + strings.TrimSpace(string(address))}
 	}
 	for _, e := range s.Endpoints {
-		bearer, err := run.secret(t.Bearer)
+		shown, err := run.access(t)
 		if err != nil {
 			return err
 		}
-		client, err := run.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: run.Clock.Now, Options: t.Options})
+		client, err := run.client(t, engine.Config{Endpoint: e, Access: shown, Now: run.Clock.Now, Options: t.Options})
 		if err != nil {
 			return err
 		}
@@ -389,10 +397,10 @@ func (r *Run) logTail(rel string) string {
 		return "    (" + err.Error() + ")"
 	}
 	// A little more than is shown: of a value that is cut off where the reading begins, nothing may stay.
-	values := sensitiveValues(r.sensitive())
-	buf := make([]byte, most+longest(values))
+	values := scrub.Of(r.hidden())
+	buf := make([]byte, most+values.Longest())
 	n, _ := f.ReadAt(buf, max(0, info.Size()-int64(len(buf)))) // a short read gives what there is
-	shown := string(withoutSensitive(buf[:n], values))
+	shown := string(values.Text(buf[:n]))
 	shown = shown[max(0, len(shown)-most):]
 	text := strings.Split(strings.TrimRight(strings.ToValidUTF8(shown, "\uFFFD"), "\n"), "\n")
 	if len(text) > lines {

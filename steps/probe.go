@@ -69,6 +69,9 @@ func (p *Probe) Do(ctx context.Context, run *Run) (any, error) {
 	for _, s := range servers {
 		probed, err := p.one(ctx, run, s)
 		if err != nil {
+			if old := run.expired(s.Target); len(old) > 0 {
+				err = fmt.Errorf("%w (%s)", err, strings.Join(old, "; "))
+			}
 			return nil, fmt.Errorf("probe %s: %w", s.Target.Name, err)
 		}
 		result.Endpoints = append(result.Endpoints, probed)
@@ -217,6 +220,9 @@ func (p *Probe) warnings(run *Run, result ProbeResult) error {
 	}
 	for _, t := range p.Targets {
 		errs = append(errs, p.traceDirWarning(run, t, result))
+		for _, text := range run.expired(t) {
+			errs = append(errs, run.warn("%s: %s", t.Name, text))
+		}
 	}
 	return errors.Join(errs...)
 }

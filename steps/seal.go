@@ -3,7 +3,9 @@ package steps
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"slices"
+	"strconv"
 
 	"github.com/cenkalti/backoff/v4"
 
@@ -16,6 +18,8 @@ type Seal struct {
 	Header
 	noUndo
 	Record Record `json:"record"`
+	// Mode is that of the files of the sealed run in octal digits; empty: 0600.
+	Mode string `json:"mode,omitempty"`
 }
 
 // SealResult has the manifest that was written.
@@ -34,6 +38,18 @@ func (r SealResult) Summary() string {
 
 // Kind is the row in the table of kinds.
 func (s *Seal) Kind() string { return "seal" }
+
+// FileMode is Mode as a number, 0 where it is empty.
+func (s *Seal) FileMode() (fs.FileMode, error) {
+	if s.Mode == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s.Mode, 8, 9)
+	if err != nil {
+		return 0, fmt.Errorf("seal: mode %q: %w", s.Mode, err)
+	}
+	return fs.FileMode(n), nil
+}
 
 // Do seals the run.
 func (s *Seal) Do(ctx context.Context, run *Run) (any, error) {

@@ -3,6 +3,7 @@ package steps
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
@@ -20,6 +21,8 @@ type Target struct {
 	Version   string         `json:"version,omitempty"`   // as the job file says it
 	Options   map[string]any `json:"options,omitempty"`
 	Bearer    *spec.Secret   `json:"bearer,omitempty"`
+	APIKey    *APIKey        `json:"api_key,omitempty"`
+	TLS       *TLSParams     `json:"tls,omitempty"`
 	Launch    *LaunchParams  `json:"launch,omitempty"`
 	Gate      *GateParams    `json:"gate,omitempty"` // nil: the server has none, or it shall not be used
 }
@@ -42,7 +45,15 @@ func (t Target) Launched() bool {
 // RefersToSecrets tells whether anything of the target is a sensitive value, which
 // the plan only refers to.
 func (t Target) RefersToSecrets() bool {
-	if t.Bearer != nil && t.Bearer.Ref != "" || t.Gate != nil && t.Gate.Secret != nil && t.Gate.Secret.Ref != "" {
+	var own []*spec.Secret
+	own = append(own, t.Bearer)
+	if t.APIKey != nil {
+		own = append(own, &t.APIKey.Key)
+	}
+	if t.Gate != nil {
+		own = append(own, t.Gate.Secret)
+	}
+	if slices.ContainsFunc(own, func(s *spec.Secret) bool { return s != nil && s.Ref != "" }) {
 		return true
 	}
 	if t.Launch != nil {
@@ -137,12 +148,12 @@ type server struct {
 func (r *Run) servers(targets []Target) ([]server, error) {
 	var all []server
 	for _, t := range targets {
-		bearer, err := r.secret(t.Bearer)
+		shown, err := r.access(t)
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", t.Name, err)
 		}
 		for _, e := range r.endpoints(t) {
-			c, err := r.client(t, engine.Config{Endpoint: e, Bearer: bearer, Now: r.Clock.Now, Options: t.Options})
+			c, err := r.client(t, engine.Config{Endpoint: e, Access: shown, Now: r.Clock.Now, Options: t.Options})
 			if err != nil {
 				return nil, fmt.Errorf("target %s: %w", t.Name, err)
 			}

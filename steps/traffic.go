@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"profjob/internal/access"
 	"profjob/internal/load"
 	"profjob/spec"
 )
@@ -83,7 +84,7 @@ func (r *Run) loadConfig(p TrafficParams, targets []Target) (load.Config, error)
 		}
 	}
 	var err error
-	if cfg.Bearer, err = r.loadBearer(asked); err != nil {
+	if cfg.Access, err = r.loadAccess(asked); err != nil {
 		return cfg, err
 	}
 	if cfg.Model == "" {
@@ -93,7 +94,7 @@ func (r *Run) loadConfig(p TrafficParams, targets []Target) (load.Config, error)
 }
 
 // at gives the targets that have an endpoint of the same scheme and host as the
-// one of a load: a target's token is for its own endpoints, and not for whoever
+// one of a load: what a target is shown is for its own endpoints, and not for whoever
 // stands elsewhere.
 func (r *Run) at(endpoint string, targets []Target) []Target {
 	var all []Target
@@ -120,21 +121,35 @@ func port(u *url.URL) string {
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
-// loadBearer gives the token that the targets want to be shown. A load has one.
-func (r *Run) loadBearer(targets []Target) (string, error) {
-	var bearer string
+// loadAccess gives what the targets want to be shown. A load shows one thing to all.
+func (r *Run) loadAccess(targets []Target) (access.Access, error) {
+	var first access.Access
 	for i, t := range targets {
-		b, err := r.secret(t.Bearer)
+		a, err := r.access(t)
 		if err != nil {
-			return "", fmt.Errorf("target %s: %w", t.Name, err)
+			return access.Access{}, fmt.Errorf("target %s: %w", t.Name, err)
 		}
-		if i > 0 && b != bearer {
-			return "", fmt.Errorf("targets %s and %s have different bearer tokens, and a load sends one to all: give them the same, or profile them in jobs of their own",
-				targets[0].Name, t.Name)
+		if i == 0 {
+			first = a
+			continue
 		}
-		bearer = b
+		if !a.Same(first) {
+			return access.Access{}, fmt.Errorf("targets %s and %s have different %s, and a load has one for all: give them the same, or profile them in jobs of their own",
+				targets[0].Name, t.Name, differing(first, a))
+		}
 	}
-	return bearer, nil
+	return first, nil
+}
+
+// differing names what differs between two targets.
+func differing(a, b access.Access) string {
+	switch {
+	case a.Bearer != b.Bearer:
+		return "bearer tokens"
+	case a.TLS != b.TLS:
+		return "tls blocks"
+	}
+	return "API keys"
 }
 
 func (r *Run) firstModel() string {

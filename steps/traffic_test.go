@@ -227,8 +227,8 @@ func TestTrafficBearerOfAnEndpoint(t *testing.T) {
 		h := newHost(t)
 		p := closedLoad(c.endpoint)
 		cfg, err := h.loadConfig(p, c.targets)
-		if cfg.Bearer != c.bearer || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
-			t.Errorf("%s: bearer %q, %v", name, cfg.Bearer, err)
+		if cfg.Access.Bearer != c.bearer || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: bearer %q, %v", name, cfg.Access.Bearer, err)
 		}
 	}
 }

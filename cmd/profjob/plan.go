@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,7 +94,7 @@ func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.K
 		return c
 	}
 	target := probe.Target(t.Name)
-	told, err := askGate(ctx, job, target, endpoint)
+	told, err := askGate(ctx, job, t, target, endpoint)
 	if err != nil {
 		c.Error = err.Error()
 		return c
@@ -103,6 +105,9 @@ func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.K
 		return c
 	}
 	c.Strategy, c.Why, c.Evidence = choice.Strategy, choice.Why, steps.EvidenceOf(choice, info)
+	for _, warning := range expired(job, t) {
+		c.Why += "; WARNING: " + warning
+	}
 	if target.Gate != nil && told == nil {
 		c.Why = "the server has no gate; " + c.Why
 	}
@@ -110,11 +115,15 @@ func chooseOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.K
 }
 
 // askGate asks the gate of a server that runs already.
-func askGate(ctx context.Context, job *spec.Job, t steps.Target, endpoint string) (*steps.GateInfo, error) {
-	if t.Gate == nil || t.Gate.Secret == nil {
+func askGate(ctx context.Context, job *spec.Job, t *spec.Target, planned steps.Target, endpoint string) (*steps.GateInfo, error) {
+	if planned.Gate == nil || planned.Gate.Secret == nil {
 		return nil, nil
 	}
-	return steps.AskGate(ctx, t, endpoint, secretOf(job, *t.Gate.Secret))
+	shown, err := accessOf(job, t)
+	if err != nil {
+		return nil, err
+	}
+	return steps.AskGate(ctx, planned, endpoint, secretOf(job, *planned.Gate.Secret), shown)
 }
 
 // probeEndpoint asks one endpoint what it is.
@@ -123,17 +132,18 @@ func probeEndpoint(ctx context.Context, job *spec.Job, t *spec.Target, kind engi
 	if err != nil {
 		return engine.Info{}, err
 	}
-	return client.Probe(ctx)
+	info, err := client.Probe(ctx)
+	if old := expired(job, t); err != nil && len(old) > 0 {
+		err = fmt.Errorf("%w (%s)", err, strings.Join(old, "; "))
+	}
+	return info, err
 }
 
 // clientOf makes the client of a target's endpoint, as a run does.
 func clientOf(job *spec.Job, t *spec.Target, kind engine.Kind, endpoint string) (engine.Client, error) {
-	return kind.New(engine.Config{Endpoint: endpoint, Bearer: secretOf(job, t.Auth.Bearer), Now: time.Now, Options: runner.PlainOptions(t.Options)})
-}
-
-func secretOf(job *spec.Job, s spec.Secret) string {
-	if s.Ref != "" {
-		return job.Secrets[s.Ref]
+	shown, err := accessOf(job, t)
+	if err != nil {
+		return nil, err
 	}
-	return s.Value
+	return kind.New(engine.Config{Endpoint: endpoint, Access: shown, Now: time.Now, Options: runner.PlainOptions(t.Options)})
 }

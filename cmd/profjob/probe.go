@@ -148,6 +148,7 @@ func probeOne(ctx context.Context, job *spec.Job, t *spec.Target, kind engine.Ki
 		p.Error = err.Error()
 		return p
 	}
+	info.Notes = append(info.Notes, expired(job, t)...)
 	p.Info = &info
 	var told *steps.GateInfo
 	if kind.Gate {
@@ -164,8 +165,12 @@ func probeGate(ctx context.Context, job *spec.Job, t *spec.Target, endpoint stri
 	if t.Gate != nil {
 		secret = secretOf(job, t.Gate.Secret)
 	}
+	shown, err := accessOf(job, t)
+	if err != nil {
+		return nil, &probedGate{Error: err.Error()}
+	}
 	told, err := steps.AskGate(ctx, steps.Target{Name: t.Name, Engine: t.Engine, Endpoints: t.Endpoints, Gate: &steps.GateParams{}},
-		endpoint, cmp.Or(secret, "none"))
+		endpoint, cmp.Or(secret, "none"), shown)
 	switch {
 	case err != nil && secret == "":
 		return nil, &probedGate{Error: "it is there; it says more to those who set " + gate.SecretEnv}

@@ -71,6 +71,9 @@ func (a *app) runRun(ctx context.Context, opts runOptions, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkTLS(c.jobs); err != nil {
+		return err
+	}
 	interrupts := &steps.Interrupts{}
 	defer a.watchSignals(interrupts)()
 	var manifests []*archive.Manifest

@@ -85,7 +85,7 @@ func startProcess(ts *testscript.TestScript, launch func(*exec.Cmd) error, name,
 func environOf(ts *testscript.TestScript) []string {
 	env := []string{"PWD=" + ts.MkAbs(".")}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TERM", "PROFJOB_STATE_DIR", "NO_COLOR", "GOCOVERDIR", "GORACE",
-		"PROFJOB_VAR_endpoint", "PROFJOB_VAR_trace_dir", "PROFJOB_VAR_token", "PROFJOB_VAR_secret", "PROFJOB_GATE_SECRET", "PROFJOB_GATE_ROOT",
+		"PROFJOB_VAR_endpoint", "PROFJOB_VAR_trace_dir", "PROFJOB_VAR_token", "PROFJOB_VAR_key", "PROFJOB_VAR_secret", "PROFJOB_GATE_SECRET", "PROFJOB_GATE_ROOT",
 		"PROFILER_TOKEN_THRESHOLD", "PROFILER_STOP_STEP"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)

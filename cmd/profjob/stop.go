@@ -188,7 +188,11 @@ func (a *app) disarmGate(ctx context.Context, job *spec.Job, t *spec.Target, end
 	if t.Gate == nil || !t.Gate.Enabled {
 		return nil
 	}
-	client, err := gate.New(endpoint, secretOf(job, t.Gate.Secret), nil)
+	shown, err := accessOf(job, t)
+	if err != nil {
+		return err
+	}
+	client, err := gate.NewFor(endpoint, secretOf(job, t.Gate.Secret), shown)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package archive
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+)
 
 // Amend writes the manifest of a sealed run again, whole or not at all: for what
 // became of the run after it was sealed. m is the run's own manifest, with the
@@ -31,5 +34,8 @@ func writeManifest(d *Dir, m *Manifest) error {
 	if len(data) > maxManifest {
 		return fmt.Errorf("the manifest has %d bytes, %d are the limit", len(data), maxManifest)
 	}
-	return d.WriteFile(manifestName, data)
+	if err := d.WriteFile(manifestName, data); err != nil {
+		return err
+	}
+	return os.Chmod(d.Join(manifestName), d.files())
 }

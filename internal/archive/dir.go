@@ -3,6 +3,7 @@ package archive
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -18,6 +19,8 @@ type Dir struct {
 	Job    string // address
 	RunID  string
 	sealed bool
+	mode   fs.FileMode // of its files once it is sealed; 0: fileMode
+	made   []string    // directories above the run that it was the first in
 }
 
 // Create makes the partial directory of a new run. root is absolute; it is made
@@ -34,9 +37,11 @@ func Create(root, job, runID string) (*Dir, error) {
 		return nil, fmt.Errorf("create run directory: %w", err)
 	}
 	parent := filepath.Dir(d.partial())
-	if err := mkdirAll(parent); err != nil {
+	made, err := mkdirMissing(parent)
+	if err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)
 	}
+	d.made = made
 	if err := os.Mkdir(d.partial(), dirMode); err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)
 	}

@@ -9,35 +9,34 @@ import (
 	"profjob/internal/durable"
 )
 
-// The modes of what a run writes: traces hold prompts' shapes, logs hold more.
-const (
-	dirMode  = 0o700
-	fileMode = 0o600
-)
-
 // mkdirAll makes a directory and what is missing above it, and syncs the parent
 // of each that it made.
 func mkdirAll(path string) error {
-	var missing []string
+	_, err := mkdirMissing(path)
+	return err
+}
+
+// mkdirMissing is mkdirAll that tells what it made.
+func mkdirMissing(path string) (missing []string, err error) {
 	for p := path; ; p = filepath.Dir(p) {
 		_, err := os.Stat(p)
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return nil, err
 		}
 		missing = append(missing, p)
 	}
 	if err := os.MkdirAll(path, dirMode); err != nil {
-		return err
+		return nil, err
 	}
 	for _, p := range missing {
 		if err := durable.SyncDir(filepath.Dir(p)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return missing, nil
 }
 
 // removeRun takes a run's directory or file away. It loses its name first, so

@@ -48,11 +48,14 @@ func Pack(ctx context.Context, d *Dir, m *Manifest) (string, error) {
 
 func pack(ctx context.Context, d *Dir, m *Manifest) error {
 	parent := filepath.Dir(m.Dir)
-	tmp, err := durable.WriteTmp(parent, func(w io.Writer) error { return writeTar(ctx, w, d.Final(), m) })
+	tmp, err := durable.WriteTmp(parent, func(w io.Writer) error { return writeTar(ctx, w, d, m) })
 	if err != nil {
 		return err
 	}
 	if err := verifyPacked(ctx, tmp, m); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Chmod(tmp, d.files()); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
 	if err := os.Rename(tmp, m.Dir); err != nil {
@@ -74,8 +77,8 @@ func verifyPacked(ctx context.Context, path string, m *Manifest) error {
 	return errors.Join(errs...)
 }
 
-func writeTar(ctx context.Context, w io.Writer, dir string, m *Manifest) (err error) {
-	root, err := os.OpenRoot(dir)
+func writeTar(ctx context.Context, w io.Writer, d *Dir, m *Manifest) (err error) {
+	root, err := os.OpenRoot(d.Final())
 	if err != nil {
 		return err
 	}
@@ -90,23 +93,23 @@ func writeTar(ctx context.Context, w io.Writer, dir string, m *Manifest) (err er
 		}
 	}()
 	tw := tar.NewWriter(zw)
-	if err := addManifest(tw, m); err != nil {
+	if err := addManifest(tw, d, m); err != nil {
 		return err
 	}
 	for _, f := range m.Files {
-		if err := addFile(ctx, tw, root, f.Path, m.RunID); err != nil {
+		if err := addFile(ctx, tw, root, f.Path, d); err != nil {
 			return err
 		}
 	}
 	return tw.Close()
 }
 
-func addManifest(tw *tar.Writer, m *Manifest) error {
+func addManifest(tw *tar.Writer, d *Dir, m *Manifest) error {
 	data, err := m.Encode()
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
-	header := &tar.Header{Name: m.RunID + "/" + manifestName, Mode: fileMode, Size: int64(len(data)), ModTime: m.FinishedAt, Format: tar.FormatPAX}
+	header := &tar.Header{Name: m.RunID + "/" + manifestName, Mode: int64(d.files()), Size: int64(len(data)), ModTime: m.FinishedAt, Format: tar.FormatPAX}
 	if err := tw.WriteHeader(header); err != nil {
 		return err
 	}
@@ -114,7 +117,7 @@ func addManifest(tw *tar.Writer, m *Manifest) error {
 	return err
 }
 
-func addFile(ctx context.Context, tw *tar.Writer, root *os.Root, name, runID string) error {
+func addFile(ctx context.Context, tw *tar.Writer, root *os.Root, name string, d *Dir) error {
 	f, err := root.Open(name)
 	if err != nil {
 		return err
@@ -124,7 +127,7 @@ func addFile(ctx context.Context, tw *tar.Writer, root *os.Root, name, runID str
 	if err != nil {
 		return err
 	}
-	header := &tar.Header{Name: runID + "/" + name, Mode: fileMode, Size: info.Size(), ModTime: info.ModTime(), Format: tar.FormatPAX}
+	header := &tar.Header{Name: d.RunID + "/" + name, Mode: int64(d.files()), Size: info.Size(), ModTime: info.ModTime(), Format: tar.FormatPAX}
 	if err := tw.WriteHeader(header); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

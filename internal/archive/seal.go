@@ -49,6 +49,9 @@ func Seal(ctx context.Context, d *Dir, m *Manifest, known []File) error {
 	if err := writeManifest(d, m); err != nil {
 		return fmt.Errorf("seal run: %w", err)
 	}
+	if err := d.settleModes(); err != nil {
+		return fmt.Errorf("seal run: %w", err)
+	}
 	if err := d.rename(); err != nil {
 		return fmt.Errorf("seal run: %w", err)
 	}

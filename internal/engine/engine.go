@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"profjob/internal/access"
 )
 
 // Client speaks to one API server (one endpoint) of a target.
@@ -153,9 +155,10 @@ func (m Metrics) ByCore() map[string]Core {
 // Config is what a client needs.
 type Config struct {
 	Endpoint string
-	Bearer   string       // sent as Authorization: Bearer …, to this endpoint's host only; empty: none
-	HTTP     *http.Client // nil: one of the package's own, without redirects to other hosts
-	Now      func() time.Time
+	// Access is shown to this endpoint's scheme, host and port only.
+	Access access.Access
+	HTTP   *http.Client // nil: one of the package's own, without redirects to other hosts, with Access.TLS
+	Now    func() time.Time
 	// StopTimeout bounds the wait for a stop's answer; 0: 30 minutes.
 	StopTimeout time.Duration
 	// Options are the kind's own options, as in SetupRequest; nil: none are set.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"profjob/internal/access"
 	"profjob/internal/engine"
 	"profjob/internal/engine/exchange"
 )
@@ -35,21 +36,41 @@ const (
 // two calls and may be used from several goroutines. Every error but those of
 // the context and the connection is an *Error.
 type Client struct {
-	http   *exchange.Client
-	secret string
+	http    *exchange.Client
+	secrets []string // that the server is shown
 }
 
-// New makes a client for the API server at the endpoint; it sends nothing.
+// New makes a client for the API server at the endpoint that wants nothing but the
+// secret; it sends nothing.
 // With a nil hc it makes its own HTTP client.
 func New(endpoint, secret string, hc *http.Client) (*Client, error) {
+	return connect(endpoint, secret, access.Access{}, hc)
+}
+
+// SecretHeader carries the gate's secret where Authorization is taken by a bearer
+// token that something before the server wants.
+const SecretHeader = "X-Profjob-Gate"
+
+// NewFor makes a client for the API server at the endpoint, which wants to be shown
+// what a holds; it sends nothing.
+func NewFor(endpoint, secret string, a access.Access) (*Client, error) {
+	return connect(endpoint, secret, a, nil)
+}
+
+func connect(endpoint, secret string, a access.Access, hc *http.Client) (*Client, error) {
 	if secret == "" {
 		return nil, fmt.Errorf("gate of %s: no secret", endpoint)
 	}
-	c, err := exchange.New(endpoint, secret, hc)
+	if a.Bearer == "" {
+		a.Bearer = secret
+	} else {
+		a = a.With(access.Key{Header: SecretHeader, Value: secret})
+	}
+	c, err := exchange.New(endpoint, a, hc)
 	if err != nil {
 		return nil, fmt.Errorf("gate: %w", err)
 	}
-	return &Client{http: c, secret: secret}, nil
+	return &Client{http: c, secrets: a.Secrets()}, nil
 }
 
 // Hello asks what the gate is and can do. The error wraps ErrAbsent where the
@@ -63,7 +84,7 @@ func (c *Client) Hello(ctx context.Context) (*Hello, error) {
 	}
 	if h.Protocol != Protocol {
 		return &h, &Error{Op: a.Op, URL: a.URL, Status: a.Status, Err: ErrProtocol,
-			Message: fmt.Sprintf("gate %s speaks protocol %d, profjob %d", exchange.Line([]byte(h.Gate), c.secret), h.Protocol, Protocol)}
+			Message: fmt.Sprintf("gate %s speaks protocol %d, profjob %d", exchange.Line([]byte(h.Gate), c.secrets...), h.Protocol, Protocol)}
 	}
 	return &h, nil
 }
@@ -127,7 +148,7 @@ func (c *Client) File(ctx context.Context, session string, f File, w io.Writer) 
 		at += int64(len(data))
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
-		return fmt.Errorf("fetch %s from the gate: its SHA-256 is %s, the worker that wrote it says %s", f.Name, got, exchange.Line([]byte(f.SHA256), c.secret))
+		return fmt.Errorf("fetch %s from the gate: its SHA-256 is %s, the worker that wrote it says %s", f.Name, got, exchange.Line([]byte(f.SHA256), c.secrets...))
 	}
 	return nil
 }
@@ -144,7 +165,7 @@ func (c *Client) Range(ctx context.Context, session, name string, first, length 
 		return nil, err
 	}
 	if !a.OK() {
-		return nil, refusal(a, c.secret)
+		return nil, refusal(a, c.secrets)
 	}
 	if a.Status != http.StatusPartialContent || int64(len(a.Body)) != length {
 		return nil, fmt.Errorf("fetch %s from the gate: asked for %d bytes from %d on, got %d with status %d", name, length, first, len(a.Body), a.Status)
@@ -182,7 +203,7 @@ func (c *Client) do(ctx context.Context, r exchange.Request, v any) (*exchange.A
 		return nil, err
 	}
 	if !a.OK() {
-		return nil, refusal(a, c.secret)
+		return nil, refusal(a, c.secrets)
 	}
 	if v == nil {
 		return a, nil

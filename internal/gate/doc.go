@@ -32,7 +32,8 @@
 //
 // # Protocol 1
 //
-// JSON over HTTP below /profjob/gate, with "Authorization: Bearer SECRET",
+// JSON over HTTP below /profjob/gate, with "Authorization: Bearer SECRET", or
+// "X-Profjob-Gate: SECRET" where Authorization is for something before the server,
 // compared in constant time. A body has 64 KiB at most. A refusal is
 // {"error": {"code", "message", "field", "workers"}}:
 //

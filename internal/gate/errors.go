@@ -91,7 +91,7 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 }
 
 // refusal makes the error of an answer that is no success.
-func refusal(a *exchange.Answer, secret string) error {
+func refusal(a *exchange.Answer, secrets []string) error {
 	var body struct {
 		Error struct {
 			Code    string   `json:"code"`
@@ -109,8 +109,8 @@ func refusal(a *exchange.Answer, secret string) error {
 		}
 		return e
 	}
-	e.Code, e.Field, e.Workers = body.Error.Code, exchange.Line([]byte(body.Error.Field), secret), body.Error.Workers
-	e.Message = exchange.Line([]byte(body.Error.Message), secret)
+	e.Code, e.Field, e.Workers = body.Error.Code, exchange.Line([]byte(body.Error.Field), secrets...), body.Error.Workers
+	e.Message = exchange.Line([]byte(body.Error.Message), secrets...)
 	e.Err = meaning(e)
 	return e
 }

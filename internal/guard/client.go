@@ -36,12 +36,12 @@ type Client struct {
 	left      bool // Close or Abandon was called
 }
 
-// Start starts a guard: program is profjob's own, args make it one. log gets its
-// lines and stays the caller's to close. It runs in a session of its own, so that
+// Start starts a guard: program is profjob's own, args make it one, env is its whole
+// environment, which others may see. log gets its lines and stays the caller's to close. It runs in a session of its own, so that
 // neither the end of a terminal nor a signal to the run's process group reaches it.
-func Start(program string, args []string, log *os.File) (*Client, error) {
+func Start(program string, args, env []string, log *os.File) (*Client, error) {
 	cmd := exec.Command(program, args...)
-	cmd.Stderr = log
+	cmd.Env, cmd.Stderr = env, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"profjob/internal/access"
 	"profjob/internal/proc"
 	"profjob/internal/wire"
 )
@@ -27,8 +28,10 @@ import (
 type Hold struct {
 	Target   string `json:"target"`
 	Endpoint string `json:"endpoint"`
-	Engine   string `json:"engine"`           // the kind of the server
-	Bearer   string `json:"bearer,omitempty"` // that the server wants
+	Engine   string `json:"engine"` // the kind of the server
+	// Access is what the server wants to be shown. The guard reads the files that it
+	// names when it is told of them, and again when it stops.
+	Access access.Access `json:"access,omitzero"`
 	// Session and Secret are of the gate that is armed; empty: the server's own
 	// profiler is meant.
 	Session string `json:"session,omitempty"`

@@ -176,7 +176,7 @@ func TestGuardDies(t *testing.T) {
 	log, err := os.Create(filepath.Join(dir, "guard.log"))
 	must(t, err)
 	defer log.Close()
-	g, err := guard.Start(program, []string{"guard", dir}, log)
+	g, err := guard.Start(program, []string{"guard", dir}, os.Environ(), log)
 	must(t, err)
 	p, err := g.Launch(t.Context(), "own", proc.Spec{Command: []string{"sleep", "60"}, Env: os.Environ(), Dir: dir, Log: filepath.Join(dir, "log")})
 	must(t, err)

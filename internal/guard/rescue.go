@@ -84,7 +84,7 @@ func (s *server) stop(ctx context.Context, h hold) {
 // stop sends what ends the recording and waits for its answer.
 func (h Hold) stop(ctx context.Context) error {
 	if h.Session != "" {
-		c, err := gate.New(h.Endpoint, h.Secret, nil)
+		c, err := gate.NewFor(h.Endpoint, h.Secret, h.Access)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (h Hold) stop(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("there is no engine %q", h.Engine)
 	}
-	c, err := kind.New(engine.Config{Endpoint: h.Endpoint, Bearer: h.Bearer, Now: time.Now})
+	c, err := kind.New(engine.Config{Endpoint: h.Endpoint, Access: h.Access, Now: time.Now})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 		s.rescue(ctx)
 	}
 	s.work.Wait() // a lock that came late is let go, too
+	s.closeLogs()
 	s.locks.release()
 	if bye {
 		s.say("disarmed")
@@ -112,11 +114,9 @@ func (s *server) listen(ctx context.Context, in io.Reader) (bye bool, err error)
 func (s *server) carryOut(ctx context.Context, r request) {
 	switch {
 	case r.Op == opHold && r.Hold != nil:
-		s.set(*r.Hold, func(h *hold) { h.begun = false })
-		s.answer(answer{ID: r.ID}, nil)
+		s.answer(answer{ID: r.ID}, s.hold(*r.Hold))
 	case r.Op == opBegun && r.Hold != nil:
-		s.set(*r.Hold, func(h *hold) { h.begun = true })
-		s.answer(answer{ID: r.ID}, nil)
+		s.answer(answer{ID: r.ID}, s.begun(*r.Hold))
 	case r.Op == opOver && r.Hold != nil:
 		s.mu.Lock()
 		delete(s.holds, r.Hold.Endpoint)
@@ -136,12 +136,34 @@ func (s *server) carryOut(ctx context.Context, r request) {
 	}
 }
 
-func (s *server) set(of Hold, change func(*hold)) {
+// hold notes what is about to begin. It refuses what it could not end: the files
+// that are needed to speak to the server are read now, and kept.
+func (s *server) hold(h Hold) error {
+	kept, err := h.Access.TLS.Kept()
+	if err != nil {
+		return err
+	}
+	h.Access.TLS = kept
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := &hold{Hold: of}
-	change(h)
-	s.holds[of.Endpoint] = h
+	s.holds[h.Endpoint] = &hold{Hold: h}
+	return nil
+}
+
+// begun notes that something has begun for certain.
+func (s *server) begun(of Hold) error {
+	s.mu.Lock()
+	h := s.holds[of.Endpoint]
+	if h != nil && h.Session == of.Session {
+		h.begun = true
+		s.mu.Unlock()
+		return nil
+	}
+	s.mu.Unlock()
+	if err := s.hold(of); err != nil {
+		return err
+	}
+	return s.begun(of)
 }
 
 // launch starts a server; its end is told to the run.
@@ -184,6 +206,18 @@ func (s *server) end(ctx context.Context, target string, grace time.Duration) er
 	delete(s.processes, target)
 	s.mu.Unlock()
 	return nil
+}
+
+// closeLogs ends the logs of servers that could not be ended.
+func (s *server) closeLogs() {
+	s.mu.Lock()
+	left := maps.Clone(s.processes)
+	s.mu.Unlock()
+	for target, p := range left {
+		if err := p.CloseLog(); err != nil {
+			s.say("%s: %v", target, err)
+		}
+	}
 }
 
 func (s *server) lock(ctx context.Context, r lockRequest) error {

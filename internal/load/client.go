@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"profjob/internal/access"
 )
 
 const (
@@ -27,7 +29,7 @@ var errTimeout = errors.New("request timeout")
 type client struct {
 	http    *http.Client
 	path    string
-	bearer  string
+	access  access.Access
 	timeout time.Duration
 	now     func() time.Time
 }
@@ -36,7 +38,7 @@ func newClient(c Config, transport http.RoundTripper) *client {
 	return &client{
 		http:    &http.Client{Transport: transport, CheckRedirect: checkRedirect},
 		path:    c.API.path(),
-		bearer:  c.Bearer,
+		access:  c.Access,
 		timeout: c.RequestTimeout,
 		now:     time.Now,
 	}
@@ -84,17 +86,9 @@ func (c *client) measure(ctx context.Context, record Record, body []byte) Record
 	case atTransport && context.Cause(requestCtx) == errTimeout:
 		record.Error = fmt.Sprintf("no complete answer within the request timeout of %s", c.timeout)
 	default:
-		record.Error = c.redact(withoutPorts(err))
+		record.Error = c.access.Redact(withoutPorts(err))
 	}
 	return record
-}
-
-// redact takes the bearer token out of a text: a server may repeat what it was sent.
-func (c *client) redact(text string) string {
-	if c.bearer == "" {
-		return text
-	}
-	return strings.ReplaceAll(text, c.bearer, "[bearer token]")
 }
 
 // withoutPorts gives an error's text without the local address of its connection,
@@ -122,23 +116,21 @@ func (c *client) exchange(ctx context.Context, cancel context.CancelFunc, record
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "text/event-stream")
-	if c.bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+c.bearer)
-	}
+	c.access.Show(req.Header)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return &transportError{err}
 	}
 	defer resp.Body.Close()
 	record.Status = resp.StatusCode
-	if err := checkAnswer(resp); err != nil {
+	if err := c.checkAnswer(resp); err != nil {
 		return err
 	}
 	return c.stream(resp.Body, cancel, a)
 }
 
 // checkAnswer tells an answer that is not a stream.
-func checkAnswer(resp *http.Response) error {
+func (c *client) checkAnswer(resp *http.Response) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if resp.StatusCode == http.StatusOK && kind != "application/json" {
 		return nil
@@ -147,7 +139,7 @@ func checkAnswer(resp *http.Response) error {
 	if err != nil {
 		return &transportError{fmt.Errorf("HTTP %d: read its body: %w", resp.StatusCode, err)}
 	}
-	message := errorMessage(text)
+	message := errorMessage([]byte(c.access.Redact(string(text)))) // before it is cut, so that nothing is left of half a secret
 	if resp.StatusCode == http.StatusOK {
 		return fmt.Errorf("answer is not a stream but %s: %s", kind, message)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"profjob/internal/access"
 )
 
 // API is the form of the requests.
@@ -48,8 +50,8 @@ type Config struct {
 	Model string
 	// API is Completions where empty.
 	API API
-	// Bearer is sent as "Authorization: Bearer …" where not empty. It is in no record and no error.
-	Bearer string
+	// Access is shown to every endpoint. It is in no record and no error.
+	Access access.Access
 
 	// Concurrency is the number of requests in flight over all endpoints (closed loop).
 	Concurrency int
@@ -80,7 +82,7 @@ type Config struct {
 	// RequestTimeout is for a whole request, until the end of its answer. 0: DefaultRequestTimeout.
 	RequestTimeout time.Duration
 	// Transport sends the requests. Nil: one of the load's own, HTTP/1.1 with a
-	// connection for each request in flight and the environment's proxies.
+	// connection for each request in flight, the environment's proxies, and Access.TLS.
 	Transport http.RoundTripper
 }
 
@@ -108,9 +110,7 @@ func (c Config) Validate() error {
 	if c.API != Completions && c.API != Chat {
 		errs = append(errs, fmt.Errorf("api is %q; it must be %q or %q", c.API, Completions, Chat))
 	}
-	if strings.ContainsAny(c.Bearer, "\r\n\x00") {
-		errs = append(errs, errors.New("bearer token has a line break or a NUL in it"))
-	}
+	errs = append(errs, c.Access.Check())
 	if c.Dataset == "" {
 		errs = append(errs, c.Input.validate("input tokens"))
 	}

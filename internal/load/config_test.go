@@ -55,7 +55,7 @@ func TestValidateErrors(t *testing.T) {
 		{func(c *Config) { c.Burstiness = math.NaN() }, "burstiness is NaN"},
 		{func(c *Config) { c.MaxInFlight = -1 }, "most requests in flight is -1"},
 		{func(c *Config) { c.API = "responses" }, `api is "responses"`},
-		{func(c *Config) { c.Bearer = "geheim\nx" }, "bearer token has a line break"},
+		{func(c *Config) { c.Access.Bearer = "geheim\nx" }, "the bearer token holds a character"},
 		{func(c *Config) { c.Input = TokenRange{} }, "input tokens: at least 0 asked"},
 		{func(c *Config) { c.Output = TokenRange{Min: 5, Max: 4} }, "output tokens: at most 4 is less than at least 5"},
 		{func(c *Config) { c.Output = TokenRange{Min: 5, Max: maxTokens + 1} }, "over the limit of 4194304"},

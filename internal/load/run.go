@@ -71,7 +71,10 @@ func Start(ctx context.Context, config Config, sink func(Record)) (*Run, error) 
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("load: %w", context.Cause(ctx))
 	}
-	transport, closeIdle := transportOf(config)
+	transport, closeIdle, err := transportOf(config)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &Run{
 		config:  config,
@@ -102,12 +105,16 @@ func newPrompts(c Config) (prompts, error) {
 }
 
 // transportOf gives the transport, and what ends its idle connections if it is the load's own.
-func transportOf(c Config) (http.RoundTripper, func()) {
+func transportOf(c Config) (http.RoundTripper, func(), error) {
 	if c.Transport != nil {
-		return c.Transport, func() {}
+		return c.Transport, func() {}, nil
 	}
-	transport := newTransport(max(c.Concurrency, min(c.MaxInFlight, DefaultMaxInFlight)))
-	return transport, transport.CloseIdleConnections
+	secure, err := c.Access.TLS.Config()
+	if err != nil {
+		return nil, nil, fmt.Errorf("load: %w", err)
+	}
+	transport := newTransport(max(c.Concurrency, min(c.MaxInFlight, DefaultMaxInFlight)), secure)
+	return transport, transport.CloseIdleConnections, nil
 }
 
 // supervise owns every goroutine of the load and ends after the last of them.

@@ -123,7 +123,7 @@ func TestRequestsAsSent(t *testing.T) {
 	}))
 	defer server.Close()
 	config := validConfig()
-	config.Endpoints, config.Model, config.Bearer, config.Requests = []string{server.URL + "/prefix/"}, "tiny", "geheim", 50
+	config.Endpoints, config.Model, config.Access.Bearer, config.Requests = []string{server.URL + "/prefix/"}, "tiny", "geheim", 50
 	config.Input, config.Output = TokenRange{Min: 3, Max: 5}, TokenRange{Min: 1, Max: 3}
 	records, _ := runLoad(t, config)
 	if len(bodies) != 50 {
@@ -465,7 +465,7 @@ func TestBearerIsInNoRecord(t *testing.T) {
 	}))
 	defer server.Close()
 	config := validConfig()
-	config.Endpoints, config.Bearer, config.Requests = []string{server.URL}, "geheim", 1
+	config.Endpoints, config.Access.Bearer, config.Requests = []string{server.URL}, "geheim", 1
 	records, stats := runLoad(t, config)
 	text, err := json.Marshal(records)
 	if err != nil {

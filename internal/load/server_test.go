@@ -106,7 +106,7 @@ func pipeServer(t *testing.T, handler http.HandlerFunc) *http.Transport {
 		defer close(served)
 		server.Serve(listener)
 	}()
-	transport := newTransport(100)
+	transport := newTransport(100, nil)
 	transport.Proxy = nil
 	transport.DialContext = listener.dial
 	t.Cleanup(func() {

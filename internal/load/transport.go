@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"time"
@@ -14,13 +15,14 @@ const idleTime = 4 * time.Second
 // newTransport makes connections for a load: one for each request in flight, kept
 // for the next. HTTP/2 would put all requests of an endpoint on one connection, and
 // a compressed stream arrives in blocks, not in chunks.
-func newTransport(inFlight int) *http.Transport {
+func newTransport(inFlight int, secure *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
+		TLSClientConfig:        secure,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConns:           inFlight,
 		MaxIdleConnsPerHost:    inFlight,

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"profjob/internal/scrub"
 )
 
 // Spec is a process to start.
@@ -19,12 +22,17 @@ type Spec struct {
 	Env     []string // whole environment, KEY=value; of two with one key the last counts
 	Dir     string
 	Log     string // path of the file that gets stdout and stderr; it must not exist
+	// Hide are values that Log gets with a marker in their place. The process then
+	// writes to a file without a name, out of which this process fills Log within a
+	// fraction of a second: a pipe would block the process, or end it, with this one.
+	Hide []string
 }
 
 // Process is a started process group. Its methods may be called from several goroutines.
 type Process struct {
 	cmd    *exec.Cmd
 	stdin  *os.File
+	log    *follower // nil: the process writes its log by itself
 	exited chan struct{}
 	err    error // written before exited is closed
 
@@ -56,15 +64,33 @@ func Start(s Spec) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	defer log.Close() // the child has a copy of its own
-	p, err := start(s, program, log)
+	p, err := startLogged(s, program, log)
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(s.Log))
 	}
 	return p, nil
 }
 
-func start(s Spec, program string, log *os.File) (*Process, error) {
+// startLogged starts a process whose output ends up in log, which it closes.
+func startLogged(s Spec, program string, log *os.File) (*Process, error) {
+	hide := scrub.Of(s.Hide)
+	if len(hide) == 0 {
+		defer log.Close() // the child has a copy of its own
+		return start(s, program, log, nil)
+	}
+	f, raw, err := newFollower(filepath.Dir(s.Log), log, hide)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	defer raw.Close() // the child has a copy of its own
+	p, err := start(s, program, raw, f)
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return p, nil
+}
+
+func start(s Spec, program string, log *os.File, f *follower) (*Process, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -77,9 +103,15 @@ func start(s Spec, program string, log *os.File) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	p := &Process{cmd: cmd, stdin: write, exited: make(chan struct{})}
+	p := &Process{cmd: cmd, stdin: write, log: f, exited: make(chan struct{})}
+	if f != nil {
+		f.follow()
+	}
 	go func() { // it ends with the process
 		p.err = cmd.Wait()
+		if f != nil {
+			f.poll() // who waits for the end reads the log then
+		}
 		close(p.exited)
 	}()
 	return p, nil
@@ -109,7 +141,22 @@ func (p *Process) End(ctx context.Context, grace time.Duration) error {
 	p.ending.Lock()
 	defer p.ending.Unlock()
 	_ = p.stdin.Close() // the second time it is closed already
-	return endGroup(ctx, p.PID(), grace, p.gone)
+	if err := endGroup(ctx, p.PID(), grace, p.gone); err != nil {
+		return err
+	}
+	return p.CloseLog()
+}
+
+// CloseLog writes to the log what the process has written so far, and nothing from
+// then on. End does it by itself. An error says what was lost of it.
+func (p *Process) CloseLog() error {
+	if p.log == nil {
+		return nil
+	}
+	if err := p.log.close(); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return nil
 }
 
 // gone tells whether the process was waited for and no other member of its group lives.

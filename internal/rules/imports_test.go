@@ -54,7 +54,7 @@ var layers = []rule{
 		why: "the trace reader knows what is in a file, not who wrote it or where it came from"},
 	{of: []string{"internal/archive", "internal/event"}, never: []string{whole}, except: []string{"internal/archive", "internal/event", "internal/wire", "internal/durable", "internal/regular"}, tests: true,
 		why: "runs and events are described in words of their own, which outlive how they came about"},
-	{of: []string{"internal/wire", "internal/proc", "internal/control", "internal/durable", "internal/regular"}, never: []string{whole}, except: []string{"internal/wire", "internal/proc", "internal/control", "internal/regular"}, tests: true,
+	{of: []string{"internal/wire", "internal/proc", "internal/control", "internal/durable", "internal/regular", "internal/scrub", "internal/access"}, never: []string{whole}, except: []string{"internal/wire", "internal/proc", "internal/control", "internal/regular", "internal/scrub", "internal/access"}, tests: true,
 		why: "they are of one idea each, and know nothing of profiling: that of internal/durable, whole files or none, is for whatever keeps files"},
 }
 

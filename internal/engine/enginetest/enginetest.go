@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"profjob/internal/access"
 	"profjob/internal/engine"
 )
 
@@ -82,6 +83,8 @@ func Run(t *testing.T, env Env) {
 		{"metrics", testMetrics},
 		{"cancelled", testCancelled},
 		{"bearer", testBearer},
+		{"access", testAccess},
+		{"redirects", testRedirects},
 		{"unreachable", testUnreachable},
 		{"another server", testAnotherServer},
 		{"concurrent", testConcurrent},
@@ -106,7 +109,12 @@ func (env Env) open(t *testing.T, l Launch) session {
 
 func (env Env) connect(t *testing.T, server Server, endpoint, bearer string) session {
 	t.Helper()
-	client, err := env.New(engine.Config{Endpoint: endpoint, Bearer: bearer})
+	return env.connectWith(t, server, endpoint, access.Access{Bearer: bearer})
+}
+
+func (env Env) connectWith(t *testing.T, server Server, endpoint string, shown access.Access) session {
+	t.Helper()
+	client, err := env.New(engine.Config{Endpoint: endpoint, Access: shown})
 	if err != nil {
 		t.Fatalf("make a client: %v", err)
 	}

@@ -19,13 +19,13 @@ func (a *Answer) StatusError(err error) *engine.StatusError {
 }
 
 // Said is the beginning of what the server said, one printable line of valid
-// UTF-8 of at most 300 characters, without the bearer token that it was sent.
+// UTF-8 of at most 300 characters, without the secrets that it was sent.
 func (a *Answer) Said() string {
-	said := Line(a.Body, a.secret)
+	said := Line(a.Body, a.secrets...)
 	if a.Status < 300 || a.Status >= 400 {
 		return said
 	}
-	return strings.TrimSpace(Line([]byte("redirects to "+a.Header.Get("Location")+" (not followed)"), a.secret) + " " + said)
+	return strings.TrimSpace(Line([]byte("redirects to "+a.Header.Get("Location")+" (not followed)"), a.secrets...) + " " + said)
 }
 
 // JSON decodes the body of the answer.
@@ -37,18 +37,24 @@ func (a *Answer) JSON(v any) error {
 }
 
 // Server is what the answer's Server header says, for people; "" if it says nothing.
-func (a *Answer) Server() string { return Line([]byte(a.Header.Get("Server")), "") }
+func (a *Answer) Server() string { return Line([]byte(a.Header.Get("Server")), a.secrets...) }
 
 // Line makes one printable line of at most 300 characters of valid UTF-8 of a
-// text that comes from outside, with every occurrence of secret left out.
-func Line(text []byte, secret string) string {
+// text that comes from outside, with every occurrence of the secrets left out.
+func Line(text []byte, secrets ...string) string {
 	const window = 4 * maxLine * utf8.UTFMax // enough for a line even if much of it is white space
-	s := string(text[:min(len(text), window+len(secret))])
-	if secret != "" {
-		s = strings.ReplaceAll(s, secret, "[…]")
-		if len(text) > window+len(secret) { // a part of it may stand where the text was cut
-			s = s[:max(0, len(s)-len(secret))]
+	longest := 0
+	for _, secret := range secrets {
+		longest = max(longest, len(secret))
+	}
+	s := string(text[:min(len(text), window+longest)])
+	for _, secret := range secrets {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret, "[…]")
 		}
+	}
+	if len(text) > window+longest { // a part of one may stand where the text was cut
+		s = s[:max(0, len(s)-longest)]
 	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {

@@ -1,6 +1,6 @@
 // Package exchange asks an HTTP server one thing and gives its answer, whoever
-// that server turns out to be. Answers are bounded in size and time, a bearer
-// token goes to the one host that it was given for, and an error tells whether
+// that server turns out to be. Answers are bounded in size and time, what one
+// server is shown goes to no other, and an error tells whether
 // the request can have reached the server at all.
 //
 // It knows no kind of server: what a status means is the caller's to say.
@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"profjob/internal/access"
 	"profjob/internal/engine"
 )
 
@@ -39,28 +40,33 @@ const (
 // from several goroutines.
 type Client struct {
 	base   *url.URL
-	bearer string
+	access access.Access
 	http   *http.Client
 	own    bool // the transport is newTransport's, so its traces can be trusted
 }
 
 // New makes a client for the server at the endpoint, an http or https URL of
 // which a path is kept as a prefix. It sends nothing. With a nil hc it makes
-// its own HTTP client; of one that is given, only the redirect policy is not used.
-func New(endpoint, bearer string, hc *http.Client) (*Client, error) {
+// its own HTTP client, for which it reads the files of a.TLS; of one that is given,
+// only the redirect policy is not used, and TLS is as it says.
+func New(endpoint string, a access.Access, hc *http.Client) (*Client, error) {
 	base, err := parseEndpoint(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsFunc(bearer, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, fmt.Errorf("endpoint %s: the bearer token holds a character that no HTTP header can carry", endpoint)
+	if err := a.Check(); err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", endpoint, err)
 	}
-	c := &Client{base: base, bearer: bearer, http: &http.Client{}}
+	c := &Client{base: base, access: a, http: &http.Client{}}
 	if hc != nil {
 		*c.http = *hc
 	}
 	if c.http.Transport == nil {
-		c.http.Transport, c.own = newTransport(), true
+		secure, err := a.TLS.Config()
+		if err != nil {
+			return nil, fmt.Errorf("endpoint %s: %w", endpoint, err)
+		}
+		c.http.Transport, c.own = newTransport(secure), true
 	}
 	c.http.CheckRedirect = sameHostOnly
 	return c, nil
@@ -87,10 +93,11 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	return u, nil
 }
 
-func newTransport() *http.Transport {
+func newTransport(secure *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:        secure,
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxResponseHeaderBytes: maxHeader,
 		DisableKeepAlives:      true,
@@ -101,8 +108,8 @@ func newTransport() *http.Transport {
 }
 
 // sameHostOnly lets a GET be redirected within its host. Any other redirect is
-// given to the caller as the answer that it is: the method or the bearer token
-// would not survive it, or should not.
+// given to the caller as the answer that it is: the method or what the server is
+// shown would not survive it, or should not.
 func sameHostOnly(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet || len(via) > maxRedirects ||
@@ -136,7 +143,7 @@ type Answer struct {
 	Header http.Header
 	Body   []byte // all of it if the status is a success and the request set a Limit, else its beginning
 
-	secret string
+	secrets []string // that the server was shown
 }
 
 // OK tells whether the status is a success.
@@ -156,7 +163,9 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	fail := func(err error) error { return failure{r: r, url: target, asked: asked, now: ctx}.wrap(err) }
+	fail := func(err error) error {
+		return failure{r: r, url: target, asked: asked, now: ctx, shown: c.access}.wrap(err)
+	}
 
 	ctx, connected := traceConnection(ctx)
 	req, err := c.request(ctx, r, target)
@@ -171,7 +180,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 		return nil, fail(err)
 	}
 	defer resp.Body.Close()
-	answer := &Answer{Op: r.Op, URL: target, Status: resp.StatusCode, Header: resp.Header, secret: c.bearer}
+	answer := &Answer{Op: r.Op, URL: target, Status: resp.StatusCode, Header: resp.Header, secrets: c.access.Secrets()}
 	if !answer.OK() || r.Limit <= 0 {
 		if err := answer.begin(resp.Body, cancel, fail); err != nil {
 			return nil, err
@@ -229,8 +238,6 @@ func (c *Client) request(ctx context.Context, r Request, target string) (*http.R
 	if r.Accept != "" {
 		req.Header.Set("Accept", r.Accept)
 	}
-	if c.bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+c.bearer)
-	}
+	c.access.Show(req.Header)
 	return req, nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"profjob/internal/access"
 	"profjob/internal/engine"
 )
 
@@ -31,7 +32,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 
 func client(t *testing.T, endpoint, bearer string) *Client {
 	t.Helper()
-	c, err := New(endpoint, bearer, nil)
+	c, err := New(endpoint, access.Access{Bearer: bearer}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestEndpoint(t *testing.T) {
 		{"http://h#x", "", "no fragment"},
 		{"http://u:hunter2@h:port", "", "not a URL"},
 	} {
-		got, err := New(c.in, "", nil)
+		got, err := New(c.in, access.Access{}, nil)
 		switch {
 		case c.err == "" && err != nil:
 			t.Errorf("%q: %v", c.in, err)
@@ -66,7 +67,7 @@ func TestEndpoint(t *testing.T) {
 			t.Errorf("%q: the error shows the password: %v", c.in, err)
 		}
 	}
-	if _, err := New("http://h", "a\nb", nil); err == nil || strings.Contains(err.Error(), "a\n") {
+	if _, err := New("http://h", access.Access{Bearer: "a\nb"}, nil); err == nil || strings.Contains(err.Error(), "a\n") {
 		t.Errorf("a bearer token with a line break: got %v", err)
 	}
 }
@@ -190,7 +191,7 @@ func TestGzipBomb(t *testing.T) {
 		_ = z.Close()
 	})
 	unpacking := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	c, err := New(url, "", unpacking)
+	c, err := New(url, access.Access{}, unpacking)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +201,61 @@ func TestGzipBomb(t *testing.T) {
 	}
 	if unpacking.CheckRedirect != nil {
 		t.Error("the client that was given was changed")
+	}
+}
+
+// TestOrigin: another scheme or port of the same host is another server, also where
+// it is the usual one of the two.
+func TestOrigin(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		goes     bool
+	}{
+		{"http://h:1/a", "http://h:1/b", true},
+		{"https://h/a", "https://h/b", true},
+		{"https://h/a", "http://h/a", false},
+		{"http://h/a", "https://h/a", false},
+		{"http://h:1/a", "http://h:2/a", false},
+		{"http://h/a", "http://h:8000/a", false},
+		{"http://h/a", "http://h.evil/a", false},
+		{"http://h/a", "http://u@i/a", false},
+	} {
+		from, err := http.NewRequest(http.MethodGet, c.from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := http.NewRequest(http.MethodGet, c.to, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if goes := sameHostOnly(to, []*http.Request{from}) == nil; goes != c.goes {
+			t.Errorf("from %s to %s: %t", c.from, c.to, goes)
+		}
+	}
+}
+
+// TestUnseenErrors: an answer that is no HTTP may be the request itself, which
+// net/http repeats.
+func TestUnseenErrors(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.ReadFull(conn, make([]byte, 1))
+		_, _ = io.WriteString(conn, "you-sent-s3cret-token\r\n\r\n")
+		_ = conn.Close()
+	}()
+	defer func() { _ = l.Close(); <-done }()
+	_, err = client(t, "http://"+l.Addr().String(), "s3cret-token").Do(t.Context(), Request{Op: "ask", Path: "/"})
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "[…]") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -287,7 +343,7 @@ func TestNeverSent(t *testing.T) {
 		{"a transport that does not say", t.Context(), plain, foreign, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client, err := New(c.endpoint, "", c.http)
+			client, err := New(c.endpoint, access.Access{}, c.http)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"sync/atomic"
+
+	"profjob/internal/access"
 )
 
 // LimitError tells that a server's answer was larger than what is read of it.
@@ -27,6 +29,7 @@ type failure struct {
 	r          Request
 	url        string
 	asked, now context.Context // the caller's, and the one with the request's own timeout
+	shown      access.Access
 }
 
 func (f failure) wrap(err error) error {
@@ -43,8 +46,28 @@ func (f failure) wrap(err error) error {
 	if errors.Is(f.now.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %s: no complete answer within %s: %w", f.r.Op, f.url, f.r.Timeout, context.DeadlineExceeded)
 	}
-	return fmt.Errorf("%s: %s: %w", f.r.Op, f.url, err)
+	return fmt.Errorf("%s: %s: %w", f.r.Op, f.url, f.unseen(err))
 }
+
+// unseen takes what the server was shown out of an error: net/http repeats the
+// beginning of an answer that is no HTTP, which may be the request.
+func (f failure) unseen(err error) error {
+	text := f.shown.Redact(err.Error())
+	if text == err.Error() {
+		return err
+	}
+	return &redacted{text: text, err: err}
+}
+
+// redacted is an error with another text.
+type redacted struct {
+	text string
+	err  error
+}
+
+func (e *redacted) Error() string { return e.text }
+
+func (e *redacted) Unwrap() error { return e.err }
 
 // traceConnection tells afterwards whether a connection was there for a request
 // to be written to.

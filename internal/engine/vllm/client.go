@@ -55,7 +55,7 @@ func New(cfg engine.Config) (engine.Client, error) { return NewAs("vllm", cfg) }
 // NewAs makes a client for a server that speaks as vLLM does and goes by another
 // name. It sends nothing.
 func NewAs(name string, cfg engine.Config) (*Client, error) {
-	ask, err := exchange.New(cfg.Endpoint, cfg.Bearer, cfg.HTTP)
+	ask, err := exchange.New(cfg.Endpoint, cfg.Access, cfg.HTTP)
 	if err != nil {
 		return nil, err
 	}

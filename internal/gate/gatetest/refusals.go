@@ -35,6 +35,13 @@ func testSecret(t *testing.T, b *bench) {
 			t.Errorf("authorization %q: %+v", header, got)
 		}
 	}
+	// Behind a gateway that wants Authorization for itself, a header of its own counts.
+	if got := b.send(t, "GET", "hello", "", "Bearer of-a-gateway", gate.SecretHeader, b.Secret); got.status != http.StatusOK {
+		t.Errorf("in a header of its own: %+v", got)
+	}
+	if got := b.send(t, "GET", "hello", "", "Bearer "+b.Secret, gate.SecretHeader, "of-a-gateway"); got.status != http.StatusUnauthorized {
+		t.Errorf("a wrong one in a header of its own: %+v", got)
+	}
 	if got := b.send(t, "GET", "hello", "", "bearer  "+b.Secret); got.status != http.StatusOK {
 		t.Errorf("the scheme in small letters: %+v", got)
 	}

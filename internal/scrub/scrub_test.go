@@ -1,4 +1,4 @@
-package steps
+package scrub
 
 import (
 	"bytes"
@@ -8,9 +8,10 @@ import (
 	"testing/iotest"
 )
 
-func TestSensitiveValues(t *testing.T) {
-	got := sensitiveValues(map[string]string{"a": "four", "b": "abc", "c": "", "d": " longer one\n", "e": "four", "f": "    "})
-	if want := [][]byte{[]byte("longer one"), []byte("four")}; !slices.EqualFunc(got, want, bytes.Equal) {
+func TestOf(t *testing.T) {
+	got := Of([]string{"four", "abc", "", " longer one\n", "four", "    "})
+	want := Values{[]byte("longer one"), []byte("four")}
+	if !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -18,26 +19,22 @@ func TestSensitiveValues(t *testing.T) {
 // cut is what is left of a text that comes in parts.
 func cut(t testing.TB, text string, byByte bool, values ...string) string {
 	t.Helper()
-	secrets := map[string]string{}
-	for _, v := range values {
-		secrets[v] = v
-	}
 	src := iotest.DataErrReader(strings.NewReader(text))
 	if byByte {
 		src = iotest.OneByteReader(strings.NewReader(text))
 	}
 	var out bytes.Buffer
-	found, err := cutSensitive(&out, src, sensitiveValues(secrets))
+	found, err := Of(values).Copy(&out, src)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.Count(out.String(), sensitiveMarker) - strings.Count(text, sensitiveMarker); found != want {
+	if want := strings.Count(out.String(), Marker) - strings.Count(text, Marker); found != want {
 		t.Errorf("found %d, want %d", found, want)
 	}
 	return out.String()
 }
 
-func TestCutSensitive(t *testing.T) {
+func TestCopy(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		values     []string
@@ -62,23 +59,44 @@ func TestCutSensitive(t *testing.T) {
 }
 
 // A value across the border of two chunks is found wherever the border lies in it.
-func TestCutSensitiveAcrossChunks(t *testing.T) {
+func TestCopyAcrossChunks(t *testing.T) {
 	const value = "s3cret-across"
-	for before := logChunk - len(value) - 1; before <= logChunk+1; before++ {
-		text := strings.Repeat("x", before) + value + strings.Repeat("y", logChunk)
-		want := strings.Repeat("x", before) + sensitiveMarker + strings.Repeat("y", logChunk)
+	for before := chunk - len(value) - 1; before <= chunk+1; before++ {
+		text := strings.Repeat("x", before) + value + strings.Repeat("y", chunk)
+		want := strings.Repeat("x", before) + Marker + strings.Repeat("y", chunk)
 		if got := cut(t, text, false, value); got != want {
 			t.Errorf("%d bytes before it: it is not cut out", before)
 		}
 	}
 }
 
+// Nothing is held back but what may be the beginning of a value.
+func TestWriterDoesNotDelay(t *testing.T) {
+	var out bytes.Buffer
+	w := NewWriter(&out, Of([]string{"s3cret-and-long"}))
+	for _, c := range []struct{ write, want string }{
+		{"a line\n", "a line\n"},
+		{"no end s", "a line\nno end "},
+		{"3", "a line\nno end "},
+		{"x\n", "a line\nno end s3x\n"},
+		{"s3cret-and-", "a line\nno end s3x\n"},
+		{"long", "a line\nno end s3x\n(sensitive)"},
+	} {
+		if _, err := w.Write([]byte(c.write)); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != c.want {
+			t.Errorf("after %q: %q, want %q", c.write, out.String(), c.want)
+		}
+	}
+}
+
 // However a text comes in, what is left of it is the same.
-func FuzzCutSensitive(f *testing.F) {
+func FuzzCopy(f *testing.F) {
 	f.Add("a=s3cret b=s3cret-long", "s3cret", "s3cret-long")
 	f.Add("aaaaaaaaaaa", "aaaa", "aaaaaa")
 	f.Fuzz(func(t *testing.T, text, a, b string) {
-		if strings.Contains(text, sensitiveMarker) {
+		if strings.Contains(text, Marker) {
 			t.Skip("what stands there already cannot be told from what was put there")
 		}
 		if whole, parts := cut(t, text, false, a, b), cut(t, text, true, a, b); whole != parts {
