@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"path/filepath"
 
 	"github.com/cenkalti/backoff/v4"
@@ -39,17 +38,20 @@ func (p *Preflight) Kind() string { return "preflight" }
 // Do looks at the run's directory and at every target's trace directory.
 func (p *Preflight) Do(ctx context.Context, run *Run) (any, error) {
 	result := PreflightResult{TraceFree: map[string]int64{}}
-	free, err := run.free(ctx, run.Dir.Path())
+	free, err := p.enough(ctx, run, run.archiveRoom())
 	if err != nil {
-		return nil, backoff.Permanent(finalIncomplete("archive: %w", err))
-	}
-	if err := p.enough("the archive", run.Dir.Root, free); err != nil {
-		return nil, backoff.Permanent(err)
+		return nil, backoff.Permanent(fmt.Errorf("archive: %w", err))
 	}
 	result.ArchiveFree = free
 	for _, t := range p.Targets {
 		if run.byGate(t) {
-			continue // the gate looks at its own disk, and refuses one that is nearly full
+			// Where it cannot be seen the gate looks at its own disk, and refuses one that is nearly full.
+			for _, r := range run.gateRooms(ctx, t) {
+				if result.TraceFree[t.Name], err = p.enough(ctx, run, r); err != nil {
+					return nil, backoff.Permanent(fmt.Errorf("target %s: %w", t.Name, err))
+				}
+			}
+			continue
 		}
 		free, err := p.traceDir(ctx, run, t)
 		if err != nil {
@@ -79,11 +81,7 @@ func (p *Preflight) traceDir(ctx context.Context, run *Run, t Target) (int64, er
 	if err != nil {
 		return 0, finalIncomplete("trace_dir: %w", err)
 	}
-	free, err := run.free(ctx, dir)
-	if err != nil {
-		return 0, finalIncomplete("trace_dir: %w", err)
-	}
-	return free, p.enough("trace_dir", dir, free)
+	return p.enough(ctx, run, run.traceRoom(t))
 }
 
 // apart refuses a trace_dir that has the archive in it, or lies in it: what is
@@ -126,27 +124,14 @@ func within(path, dir string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-func (p *Preflight) enough(what, dir string, free int64) error {
-	if free >= p.MinFreeDisk {
-		return nil
+// enough gives the free space of a directory, and an error where it is too little.
+func (p *Preflight) enough(ctx context.Context, run *Run, r room) (free int64, err error) {
+	free, err = run.free(ctx, r.dir)
+	if err != nil {
+		return 0, finalIncomplete("%s: %w", r.what, err)
 	}
-	return finalIncomplete("%s %s has %s free, limits.min_free_disk asks for %s", what, dir, size(free), size(p.MinFreeDisk))
-}
-
-// free gives the bytes that can still be written below a directory of the targets'
-// host, or where it will be. A host that does not tell has enough.
-func (r *Run) free(ctx context.Context, dir string) (int64, error) {
-	for {
-		free, err := r.Files(dir).Free(ctx, ".")
-		parent := filepath.Dir(dir)
-		switch {
-		case err == nil:
-			return free, nil
-		case errors.Is(err, errors.ErrUnsupported):
-			return math.MaxInt64, nil
-		case !errors.Is(err, fs.ErrNotExist) || parent == dir:
-			return 0, err
-		}
-		dir = parent
+	if short := r.short(free, p.MinFreeDisk); short != nil {
+		return 0, finalIncomplete("%w", short)
 	}
+	return free, nil
 }
