@@ -125,6 +125,7 @@ type gathering struct {
 	have   copies
 	tried  map[string]string // what a file looked like when a copy of it was not complete
 	broken breaks
+	full   bool // the archive's disk has no room for what is to be copied
 
 	need    int           // traces of workers that the target must give at least
 	settle  time.Duration // how long nothing may change before all counts as there
@@ -268,6 +269,9 @@ func (g *gathering) look(ctx context.Context) ([]hostfs.File, error) {
 }
 
 func (g *gathering) copyAll(ctx context.Context, listed []hostfs.File) (whole bool, err error) {
+	if err := g.fits(ctx, listed); err != nil {
+		return false, err
+	}
 	whole = true
 	for _, f := range listed {
 		complete, err := g.copy(ctx, f)
@@ -384,9 +388,11 @@ func (g *gathering) describe(f hostfs.File, rel, kind string, sum archive.Copied
 }
 
 // keepUnfinished copies what never became complete as it is: it may be all there
-// is, and tell why. It is no trace for the manifest.
+// is, and tell why. It is no trace for the manifest. What was written below the run's
+// own scratch folder, which ends with the run, is moved and not copied: that a disk has
+// no room for two of it must not lose the only one.
 func (g *gathering) keepUnfinished(ctx context.Context) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || g.full && !g.inScratch() {
 		return nil
 	}
 	listed, err := g.look(ctx)
@@ -399,12 +405,12 @@ func (g *gathering) keepUnfinished(ctx context.Context) error {
 			continue
 		}
 		rel := g.place(f)
-		sum, err := archive.Fetch(ctx, g.run.Dir.Join(filepath.FromSlash(rel)), g.source(f))
+		sum, kind, err := g.keep(ctx, f, rel)
 		if err != nil {
 			errs = append(errs, incomplete("keep what there is of %s: %w", f.Path, err))
 			continue
 		}
-		g.have[f.Path] = copied{fingerprint: fingerprint(f), file: g.describe(f, rel, archive.KindOther, sum)}
+		g.have[f.Path] = copied{fingerprint: fingerprint(f), file: g.describe(f, rel, kind, sum)}
 	}
 	return errors.Join(errs...)
 }
@@ -426,7 +432,10 @@ func (g *gathering) place(f hostfs.File) string {
 		}
 		rel := path.Join(dir, name)
 		dst := g.run.Dir.Join(filepath.FromSlash(rel))
-		if _, err := os.Lstat(dst); err != nil || !g.holds(rel) && archive.Fetched(dst, g.source(f)) {
+		if _, err := os.Lstat(dst); err != nil {
+			return rel
+		}
+		if _, ours := archive.Fetched(dst, g.source(f)); ours && !g.holds(rel) {
 			return rel
 		}
 	}

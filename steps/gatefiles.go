@@ -28,6 +28,10 @@ func (c *Collect) fromGate(ctx context.Context, run *Run, t Target, window Windo
 			return all, incomplete("%w", err)
 		}
 		f := gateFetch{Collect: c, run: run, client: client, endpoint: e}
+		if err := f.fits(ctx); err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		for _, w := range e.Gate.Workers {
 			files, err := f.worker(ctx, w)
 			all = append(all, files...)
@@ -68,13 +72,11 @@ func (f *gateFetch) worker(ctx context.Context, w gate.Worker) ([]archive.File, 
 }
 
 func (f *gateFetch) file(ctx context.Context, w gate.Worker, file gate.File) (archive.File, error) {
-	rel := path.Join(f.run.attemptDir(), "traces", f.endpoint.Target, archive.EndpointSlug(f.endpoint.Endpoint), path.Base(file.Name))
-	dst := f.run.Dir.Join(filepath.FromSlash(rel))
 	kind := traceKind(file.Name)
 	if kind != archive.KindTrace {
 		kind = archive.KindOther
 	}
-	sum, err := archive.Fetch(ctx, dst, f.source(file, kind))
+	sum, err := archive.Fetch(ctx, f.dst(file), f.source(file, kind))
 	if err != nil {
 		return archive.File{}, err
 	}
@@ -86,8 +88,29 @@ func (f *gateFetch) file(ctx context.Context, w gate.Worker, file gate.File) (ar
 		}
 	}
 	endpoint, rank := f.endpoint.Endpoint, globalRank(w)
-	return archive.File{Path: rel, Size: sum.Size, SHA256: sum.SHA256, Kind: kind, Round: f.run.Place.Round,
+	return archive.File{Path: f.place(file), Size: sum.Size, SHA256: sum.SHA256, Kind: kind, Round: f.run.Place.Round,
 		Attempt: f.run.Place.Attempt, Target: f.endpoint.Target, Endpoint: &endpoint, Rank: &rank, OriginalName: file.Name}, nil
+}
+
+// fits refuses to begin where the archive's disk has no room for the files.
+func (f *gateFetch) fits(ctx context.Context) error {
+	var need int64
+	for _, w := range f.endpoint.Gate.Workers {
+		for _, file := range w.Files {
+			begun, _ := archive.Fetched(f.dst(file), f.source(file, traceKind(file.Name)))
+			need += max(file.Size-begun, 0)
+		}
+	}
+	return f.run.hasRoom(ctx, need, "the traces of the gate at "+f.endpoint.Endpoint)
+}
+
+// place gives the path of a copy within the run.
+func (f *gateFetch) place(file gate.File) string {
+	return path.Join(f.run.attemptDir(), "traces", f.endpoint.Target, archive.EndpointSlug(f.endpoint.Endpoint), path.Base(file.Name))
+}
+
+func (f *gateFetch) dst(file gate.File) string {
+	return f.run.Dir.Join(filepath.FromSlash(f.place(file)))
 }
 
 // source is a file of the gate. One that an earlier try of the plan step, or of the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 
@@ -127,8 +128,41 @@ func leave(part *durable.Part, err error) error {
 	return errors.Join(err, part.Discard())
 }
 
-// Fetched tells whether dst is a copy of a source that was begun, or finished.
-func Fetched(dst string, src Source) bool { return durable.Begun(dst, src.ID) }
+// Fetched tells whether a copy of a source to dst was begun, or is finished, and how
+// many bytes of it the disk holds.
+func Fetched(dst string, src Source) (size int64, ok bool) { return durable.Begun(dst, src.ID) }
 
 // Discard takes away a copy, and what a copy that was begun has left.
 func Discard(dst string) error { return errors.Join(remove(dst), durable.DiscardPart(dst)) }
+
+// Move gives a file of the run's own disk another name within the run. It makes the
+// folder, syncs file and folder, and fails with fs.ErrExist where dst is there.
+func Move(ctx context.Context, dst, src string) (Copied, error) {
+	c, err := move(ctx, dst, src)
+	if err != nil {
+		return Copied{}, fmt.Errorf("move to %s: %w", dst, err)
+	}
+	return c, nil
+}
+
+func move(ctx context.Context, dst, src string) (Copied, error) {
+	if err := mkdirAll(filepath.Dir(dst)); err != nil {
+		return Copied{}, err
+	}
+	if taken, err := exists(dst); err != nil || taken {
+		return Copied{}, errors.Join(err, fs.ErrExist)
+	}
+	f, err := os.Open(src)
+	if err != nil {
+		return Copied{}, err
+	}
+	defer f.Close() // it is only read
+	c, err := copyHashing(ctx, io.Discard, f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = os.Rename(src, dst)
+	}
+	return c, errors.Join(err, durable.SyncDir(filepath.Dir(dst)))
+}

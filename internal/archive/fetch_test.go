@@ -97,8 +97,11 @@ func TestFetchGoesOn(t *testing.T) {
 			if isThere(t, dst) {
 				t.Error("half a file bears the final name")
 			}
-			if !Fetched(dst, Source{ID: "id"}) || Fetched(dst, Source{ID: "id 2"}) {
-				t.Error("whose copy was begun is not known")
+			if size, ok := Fetched(dst, Source{ID: "id"}); !ok || size != max(c.from, 7_000_003) && size != c.from {
+				t.Errorf("%d bytes were begun, %v", size, ok)
+			}
+			if _, ok := Fetched(dst, Source{ID: "id 2"}); ok {
+				t.Error("the copy was begun of another source")
 			}
 			var at []int64
 			got, err := Fetch(t.Context(), dst, sourceOf(c.id, content, 0, &at))

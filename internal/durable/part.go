@@ -210,10 +210,18 @@ func DiscardPart(path string) error {
 	return errors.Join(errs...)
 }
 
-// Begun tells whether a file of this id was begun to be written at path, or is there whole.
-func Begun(path, id string) bool {
-	_, ok := readCheckpoints(path, id)
-	return ok
+// Begun tells whether a file of this id was begun to be written at path, or is there
+// whole, and how many bytes of it the disk holds.
+func Begun(path, id string) (size int64, ok bool) {
+	if _, ok := readCheckpoints(path, id); !ok {
+		return 0, false
+	}
+	for _, name := range []string{partName(path, "part"), path} {
+		if info, err := os.Lstat(name); err == nil {
+			return info.Size(), true
+		}
+	}
+	return 0, true
 }
 
 // Written gives the size and the SHA-256 of a file that a Part of this id has

@@ -153,7 +153,10 @@ func TestWritten(t *testing.T) {
 	p := begin(t, path, "id", 0)
 	put(t, p, []byte("content"))
 	commit(t, p, []byte("content"))
-	if !Begun(path, "id") || Begun(path, "other") {
+	if size, ok := Begun(path, "id"); !ok || size != 7 {
+		t.Errorf("%d bytes were begun, %v", size, ok)
+	}
+	if _, ok := Begun(path, "other"); ok {
 		t.Error("it was begun for another id")
 	}
 	if _, _, ok, err := Written(t.Context(), path, "other"); ok || err != nil {
