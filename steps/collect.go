@@ -35,6 +35,7 @@ type Collect struct {
 	ExpectRanks  int           `json:"expect_ranks,omitempty"`
 	DeleteRemote bool          `json:"delete_remote"`
 	Timeout      wire.Duration `json:"timeout"`
+	MaxTraceSize int64         `json:"max_trace_size,omitempty"` // bytes a window may write; 0: any amount
 }
 
 // CollectResult lists the copies.
@@ -107,6 +108,11 @@ func (c *Collect) Do(ctx context.Context, run *Run) (any, error) {
 			errs = append(errs, fmt.Errorf("collect %s: %w", t.Name, errors.Join(err, g.keepUnfinished(ctx))))
 		}
 		result.Files = append(result.Files, g.have.files()...)
+	}
+	for _, t := range c.Targets {
+		if err := c.tooLarge(run, t, result.Files); err != nil {
+			return result, backoff.Permanent(err)
+		}
 	}
 	got, want := count(result.Files, archive.KindTrace), c.ExpectRanks-window.unopened()
 	if got < want && len(errs) == 0 {

@@ -56,3 +56,19 @@ func (g *gathering) keep(ctx context.Context, f hostfs.File, rel string) (archiv
 	}
 	return sum, kind, err
 }
+
+// tooLarge warns of a window that wrote more than limits.max_trace_size: profilers
+// write when they are stopped, and what is written then can't be cut short. It is kept.
+func (c *Collect) tooLarge(run *Run, t Target, files []archive.File) error {
+	var sum int64
+	for _, f := range files {
+		if f.Target == t.Name {
+			sum += f.Size
+		}
+	}
+	if c.MaxTraceSize <= 0 || sum <= c.MaxTraceSize {
+		return nil
+	}
+	return run.warn("%s: the window wrote %s, limits.max_trace_size is %s: it was written when the profiler was stopped, and all of it is kept",
+		t.Name, size(sum), size(c.MaxTraceSize))
+}

@@ -19,17 +19,25 @@ type Preflight struct {
 	noUndo
 	Targets     []Target `json:"targets"`
 	MinFreeDisk int64    `json:"min_free_disk"` // bytes
+	// MaxTraceSize is what a window may write, in bytes; 0: any amount.
+	MaxTraceSize int64 `json:"max_trace_size,omitempty"`
 }
 
 // PreflightResult has the free space of each directory, in bytes.
 type PreflightResult struct {
 	ArchiveFree int64            `json:"archive_free"`
 	TraceFree   map[string]int64 `json:"trace_free"` // by target
+	// Estimate is about what the run will write; nil where no earlier run tells.
+	Estimate *Estimate `json:"estimate,omitempty"`
 }
 
 // Summary tells the least free space.
 func (r PreflightResult) Summary() string {
-	return size(r.ArchiveFree) + " free for the run"
+	text := size(r.ArchiveFree) + " free for the run"
+	if r.Estimate != nil {
+		text += "; " + r.Estimate.String()
+	}
+	return text
 }
 
 // Kind is the row in the table of kinds.
@@ -59,7 +67,34 @@ func (p *Preflight) Do(ctx context.Context, run *Run) (any, error) {
 		}
 		result.TraceFree[t.Name] = free
 	}
-	return result, nil
+	result.Estimate, err = p.estimate(ctx, run)
+	return result, err
+}
+
+// estimate warns where the run is about to write more than there is room for. An
+// archive that cannot be read for it is no reason not to run.
+func (p *Preflight) estimate(ctx context.Context, run *Run) (*Estimate, error) {
+	if run.Estimate == nil {
+		return nil, nil
+	}
+	e, err := run.Estimate()
+	if err != nil {
+		return nil, run.warn("%v", err)
+	}
+	rooms := Rooms{Archive: run.Dir.Root, Traces: map[string]string{}, Files: run.Files}
+	for _, t := range p.Targets {
+		if gates := run.gateRooms(ctx, t); len(gates) > 0 {
+			rooms.Traces[t.Name] = gates[0].dir
+		} else if !run.byGate(t) {
+			rooms.Traces[t.Name] = run.traceDir(t)
+		}
+	}
+	for _, text := range e.Warnings(ctx, p.MinFreeDisk, p.MaxTraceSize, rooms) {
+		if err := run.warn("%s", text); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
 }
 
 func (p *Preflight) traceDir(ctx context.Context, run *Run, t Target) (int64, error) {

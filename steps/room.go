@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/dustin/go-humanize"
+
+	"profjob/internal/hostfs"
 )
 
 // room is a directory whose disk must not fill up: a run writes there, or what it
@@ -51,8 +53,12 @@ func (r room) short(free, least int64) *limitReached {
 // free gives the bytes that can still be written below a directory of the targets'
 // host, or where it will be. A host that does not tell has enough.
 func (r *Run) free(ctx context.Context, dir string) (int64, error) {
+	return freeBelow(ctx, r.Files, dir)
+}
+
+func freeBelow(ctx context.Context, files func(dir string) hostfs.FS, dir string) (int64, error) {
 	for {
-		free, err := r.Files(dir).Free(ctx, ".")
+		free, err := files(dir).Free(ctx, ".")
 		parent := filepath.Dir(dir)
 		switch {
 		case err == nil:
