@@ -168,7 +168,7 @@ func (c *compiler) round(round int) []Planned {
 		Planned{round, c.warmup(named("warmup"))},
 		Planned{round, c.window(named("window"))},
 		Planned{round, &steps.Collect{Header: named("collect"), Targets: c.targets, ExpectRanks: c.job.Collect.ExpectRanks,
-			DeleteRemote: c.job.Collect.DeleteRemote, Timeout: wire.Duration(c.job.Collect.Timeout)}},
+			DeleteRemote: c.job.Collect.DeleteRemote, Timeout: wire.Duration(c.job.Collect.Timeout), MaxTraceSize: c.job.Limits.MaxTraceSize}},
 		Planned{round, c.verify(named("verify"))})
 }
 
@@ -187,7 +187,7 @@ func (c *compiler) ready(named func(kind string) steps.Header) []steps.Step {
 	return append(all,
 		&steps.Probe{Header: named("probe"), Targets: c.targets, Record: c.record, Strategies: c.strategies(), Count: count,
 			Rounds: c.job.Repeat, Warmup: c.job.Warmup != nil, Evidence: c.job.Window.Evidence, Tokens: planTokens(c.job.Window.Tokens)},
-		&steps.Preflight{Header: named("preflight"), Targets: c.targets, MinFreeDisk: c.job.Limits.MinFreeDisk})
+		&steps.Preflight{Header: named("preflight"), Targets: c.targets, MinFreeDisk: c.job.Limits.MinFreeDisk, MaxTraceSize: c.job.Limits.MaxTraceSize})
 }
 
 // anew tells whether launched servers record by their own token logic, which does

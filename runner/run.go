@@ -149,7 +149,8 @@ func (r *runner) newRun(dir *archive.Dir, began time.Time) *steps.Run {
 	return &steps.Run{Job: r.plan.Job, JobDir: o.JobDir, PlanDigest: r.plan.Digest, Version: o.Version,
 		Executable: o.Executable, Host: o.Host, StartedAt: began, Dir: dir, State: &steps.State{},
 		Secrets: o.Secrets, Guard: runGuard{r.guard}, Interrupts: o.Interrupts, Clock: o.Clock, Files: o.Files,
-		Emit: r.bus.Emit, CloseJournal: r.journal.Close}
+		Emit: r.bus.Emit, CloseJournal: r.journal.Close,
+		Estimate: func() (*steps.Estimate, error) { return r.plan.Estimate(dir.Root) }}
 }
 
 func newGuard(dir *archive.Dir, opts Options) (*guard.Client, error) {

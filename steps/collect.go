@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -34,6 +35,7 @@ type Collect struct {
 	ExpectRanks  int           `json:"expect_ranks,omitempty"`
 	DeleteRemote bool          `json:"delete_remote"`
 	Timeout      wire.Duration `json:"timeout"`
+	MaxTraceSize int64         `json:"max_trace_size,omitempty"` // bytes a window may write; 0: any amount
 }
 
 // CollectResult lists the copies.
@@ -99,13 +101,18 @@ func (c *Collect) Do(ctx context.Context, run *Run) (any, error) {
 			result.Files = append(result.Files, files...)
 			continue
 		}
-		g := &gathering{Collect: c, run: run, target: t, before: window.Before[t.Name], have: copies{}, tried: map[string]string{}}
+		g := &gathering{Collect: c, run: run, target: t, before: window.Before[t.Name], have: copies{}, tried: map[string]string{}, broken: breaks{}}
 		g.expect(window)
 		err := g.gather(waiting)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("collect %s: %w", t.Name, errors.Join(err, g.keepUnfinished(ctx))))
 		}
 		result.Files = append(result.Files, g.have.files()...)
+	}
+	for _, t := range c.Targets {
+		if err := c.tooLarge(run, t, result.Files); err != nil {
+			return result, backoff.Permanent(err)
+		}
 	}
 	got, want := count(result.Files, archive.KindTrace), c.ExpectRanks-window.unopened()
 	if got < want && len(errs) == 0 {
@@ -123,6 +130,8 @@ type gathering struct {
 	before Snapshot
 	have   copies
 	tried  map[string]string // what a file looked like when a copy of it was not complete
+	broken breaks
+	full   bool // the archive's disk has no room for what is to be copied
 
 	need    int           // traces of workers that the target must give at least
 	settle  time.Duration // how long nothing may change before all counts as there
@@ -266,6 +275,9 @@ func (g *gathering) look(ctx context.Context) ([]hostfs.File, error) {
 }
 
 func (g *gathering) copyAll(ctx context.Context, listed []hostfs.File) (whole bool, err error) {
+	if err := g.fits(ctx, listed); err != nil {
+		return false, err
+	}
 	whole = true
 	for _, f := range listed {
 		complete, err := g.copy(ctx, f)
@@ -307,7 +319,7 @@ func (g *gathering) copy(ctx context.Context, f hostfs.File) (complete bool, err
 	}
 	rel := old.file.Path
 	if again {
-		err = os.Remove(g.run.Dir.Join(filepath.FromSlash(rel)))
+		err = archive.Discard(g.run.Dir.Join(filepath.FromSlash(rel)))
 		delete(g.have, f.Path)
 	} else {
 		rel = g.place(f)
@@ -315,36 +327,65 @@ func (g *gathering) copy(ctx context.Context, f hostfs.File) (complete bool, err
 	if err != nil {
 		return false, incomplete("replace the copy of %s: %w", f.Path, err)
 	}
-	sum, err := g.fetch(ctx, f, rel)
-	if errors.Is(err, fs.ErrNotExist) {
+	if g.broken.resting(f.Path, g.run.Clock.Now()) {
+		return false, nil
+	}
+	src := g.source(f)
+	src.Check = g.whole(f)
+	sum, err := archive.Fetch(ctx, g.run.Dir.Join(filepath.FromSlash(rel)), src)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errReplaced):
 		return false, nil // it was renamed or replaced since it was listed
-	}
-	if err != nil {
+	case errors.Is(err, errNotWhole):
+		g.tried[f.Path] = now
+		return false, nil
+	case ctx.Err() == nil && g.broken.again(f.Path, err, g.run.Clock.Now()):
+		g.changed = g.run.Clock.Now() // the wait for traces is not what it lacks
+		return false, g.run.warn("%s: %v: the copy is gone on with", g.target.Name, err)
+	case err != nil:
 		return false, incomplete("%w", err)
-	}
-	dst := g.run.Dir.Join(filepath.FromSlash(rel))
-	if traceKind(f.Path) != archive.KindTable {
-		if err := trace.Complete(ctx, dst); err != nil {
-			if ctx.Err() == nil {
-				g.tried[f.Path] = now
-			}
-			if err := os.Remove(dst); err != nil {
-				return false, incomplete("remove a half copy: %w", err)
-			}
-			return false, nil
-		}
 	}
 	g.have[f.Path] = copied{fingerprint: now, file: g.describe(f, rel, traceKind(f.Path), sum)}
 	return true, nil
 }
 
-func (g *gathering) fetch(ctx context.Context, f hostfs.File, rel string) (archive.Copied, error) {
-	src, err := g.run.Files(g.dir()).Open(ctx, f.Path, 0)
-	if err != nil {
-		return archive.Copied{}, err
+var (
+	errNotWhole = errors.New("the server still writes it")
+	errReplaced = errors.New("it was replaced meanwhile")
+)
+
+// whole checks that a copy is of a file that the server has written to its end. What
+// was put together from two goes must be of one file: the one that was listed.
+func (g *gathering) whole(f hostfs.File) func(context.Context, string, archive.Copied) error {
+	return func(ctx context.Context, path string, c archive.Copied) error {
+		if traceKind(f.Path) != archive.KindTable && trace.Complete(ctx, path) != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return errNotWhole
+		}
+		if c.From == 0 {
+			return nil
+		}
+		listed, err := g.run.Files(g.dir()).List(ctx, ".")
+		if err != nil {
+			return fmt.Errorf("list trace_dir: %w", err)
+		}
+		if !slices.ContainsFunc(listed, func(now hostfs.File) bool { return now.Path == f.Path && fingerprint(now) == fingerprint(f) }) {
+			return errReplaced
+		}
+		return nil
 	}
-	sum, err := archive.Copy(ctx, g.run.Dir.Join(filepath.FromSlash(rel)), src)
-	return sum, errors.Join(err, src.Close())
+}
+
+// source is a file of the target as it was listed.
+func (g *gathering) source(f hostfs.File) archive.Source {
+	return archive.Source{
+		ID: fmt.Sprintf("%s %s %s", g.dir(), f.Path, fingerprint(f)),
+		Open: func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+			return g.run.Files(g.dir()).Open(ctx, f.Path, offset)
+		},
+	}
 }
 
 func (g *gathering) describe(f hostfs.File, rel, kind string, sum archive.Copied) archive.File {
@@ -353,9 +394,11 @@ func (g *gathering) describe(f hostfs.File, rel, kind string, sum archive.Copied
 }
 
 // keepUnfinished copies what never became complete as it is: it may be all there
-// is, and tell why. It is no trace for the manifest.
+// is, and tell why. It is no trace for the manifest. What was written below the run's
+// own scratch folder, which ends with the run, is moved and not copied: that a disk has
+// no room for two of it must not lose the only one.
 func (g *gathering) keepUnfinished(ctx context.Context) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || g.full && !g.inScratch() {
 		return nil
 	}
 	listed, err := g.look(ctx)
@@ -368,18 +411,19 @@ func (g *gathering) keepUnfinished(ctx context.Context) error {
 			continue
 		}
 		rel := g.place(f)
-		sum, err := g.fetch(ctx, f, rel)
+		sum, kind, err := g.keep(ctx, f, rel)
 		if err != nil {
 			errs = append(errs, incomplete("keep what there is of %s: %w", f.Path, err))
 			continue
 		}
-		g.have[f.Path] = copied{fingerprint: fingerprint(f), file: g.describe(f, rel, archive.KindOther, sum)}
+		g.have[f.Path] = copied{fingerprint: fingerprint(f), file: g.describe(f, rel, kind, sum)}
 	}
 	return errors.Join(errs...)
 }
 
-// place gives the path of a copy within the run. Two files of one name, from two
-// folders of a server, are told apart by a number.
+// place gives the path of a copy within the run: where it was begun before the run
+// was cut off, else a new one. Two files of one name, from two folders of a server, are
+// told apart by a number.
 func (g *gathering) place(f hostfs.File) string {
 	slug := "shared" // several endpoints write into one directory, and the files do not tell whose they are
 	if e := g.run.soleEndpoint(g.target); e != nil {
@@ -393,10 +437,24 @@ func (g *gathering) place(f hostfs.File) string {
 			name = numbered(base, n)
 		}
 		rel := path.Join(dir, name)
-		if _, err := os.Lstat(g.run.Dir.Join(filepath.FromSlash(rel))); err != nil {
+		dst := g.run.Dir.Join(filepath.FromSlash(rel))
+		if _, err := os.Lstat(dst); err != nil {
+			return rel
+		}
+		if _, ours := archive.Fetched(dst, g.source(f)); ours && !g.holds(rel) {
 			return rel
 		}
 	}
+}
+
+// holds tells whether a path is that of a file that this gathering has copied.
+func (g *gathering) holds(rel string) bool {
+	for _, c := range g.have {
+		if c.file.Path == rel {
+			return true
+		}
+	}
+	return false
 }
 
 // numbered puts a number before a file name's endings: rank0.1.pt.trace-2.json.gz

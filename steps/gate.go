@@ -34,8 +34,10 @@ type GateInfo struct {
 	Activities []string `json:"activities,omitempty"` // that every worker can record
 	// MaxNumBatchedTokens is the most tokens that an engine step can have; 0: not told.
 	MaxNumBatchedTokens int `json:"max_num_batched_tokens,omitempty"`
-	// Root is where the gate's files go on the server, as its first worker names it.
+	// Root is where the gate's files go on the server, as its first worker names it,
+	// and Host that worker's host.
 	Root string `json:"root,omitempty"`
+	Host string `json:"host,omitempty"`
 }
 
 // maxGateSteps is the most engine steps of a window that the gate takes.
@@ -76,7 +78,7 @@ func gateInfo(h *gate.Hello) *GateInfo {
 	info := &GateInfo{Version: h.Gate, Workers: len(h.Workers)}
 	for i, w := range h.Workers {
 		if i == 0 {
-			info.Activities, info.Root = w.Activities, w.Root
+			info.Activities, info.Root, info.Host = w.Activities, w.Root, w.Host
 		}
 		info.Activities = slices.DeleteFunc(slices.Clone(info.Activities), func(a string) bool { return !slices.Contains(w.Activities, a) })
 		if n := w.MaxNumBatchedTokens; n > 0 && (info.MaxNumBatchedTokens == 0 || n < info.MaxNumBatchedTokens) {

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
-	"sync"
 
 	"profjob/internal/archive"
 	"profjob/internal/gate"
@@ -31,6 +28,10 @@ func (c *Collect) fromGate(ctx context.Context, run *Run, t Target, window Windo
 			return all, incomplete("%w", err)
 		}
 		f := gateFetch{Collect: c, run: run, client: client, endpoint: e}
+		if err := f.fits(ctx); err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		for _, w := range e.Gate.Workers {
 			files, err := f.worker(ctx, w)
 			all = append(all, files...)
@@ -71,19 +72,13 @@ func (f *gateFetch) worker(ctx context.Context, w gate.Worker) ([]archive.File, 
 }
 
 func (f *gateFetch) file(ctx context.Context, w gate.Worker, file gate.File) (archive.File, error) {
-	rel := path.Join(f.run.attemptDir(), "traces", f.endpoint.Target, archive.EndpointSlug(f.endpoint.Endpoint), fileName(path.Base(file.Name)))
-	dst := f.run.Dir.Join(filepath.FromSlash(rel))
-	sum, err := f.copy(ctx, file, dst)
+	kind := traceKind(file.Name)
+	if kind != archive.KindTrace {
+		kind = archive.KindOther
+	}
+	sum, err := archive.Fetch(ctx, f.dst(file), f.source(file, kind))
 	if err != nil {
 		return archive.File{}, err
-	}
-	kind := traceKind(file.Name)
-	if kind == archive.KindTrace {
-		if err := trace.Complete(ctx, dst); err != nil {
-			return archive.File{}, fmt.Errorf("%s: %w", file.Name, err)
-		}
-	} else {
-		kind = archive.KindOther
 	}
 	if f.DeleteRemote {
 		if err := f.client.Delete(ctx, f.endpoint.Gate.Session, file.Name); err != nil {
@@ -93,31 +88,53 @@ func (f *gateFetch) file(ctx context.Context, w gate.Worker, file gate.File) (ar
 		}
 	}
 	endpoint, rank := f.endpoint.Endpoint, globalRank(w)
-	return archive.File{Path: rel, Size: sum.Size, SHA256: sum.SHA256, Kind: kind, Round: f.run.Place.Round,
+	return archive.File{Path: f.place(file), Size: sum.Size, SHA256: sum.SHA256, Kind: kind, Round: f.run.Place.Round,
 		Attempt: f.run.Place.Attempt, Target: f.endpoint.Target, Endpoint: &endpoint, Rank: &rank, OriginalName: file.Name}, nil
 }
 
-// copy streams a file of the gate into the run. One that an earlier try of the
-// plan step has fetched whole is not fetched again.
-func (f *gateFetch) copy(ctx context.Context, file gate.File, dst string) (archive.Copied, error) {
-	have, err := archive.HashFile(dst)
-	if err == nil && have.SHA256 == file.SHA256 {
-		return have, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		if err := os.Remove(dst); err != nil {
-			return archive.Copied{}, fmt.Errorf("replace the copy of %s: %w", file.Name, err)
+// fits refuses to begin where the archive's disk has no room for the files.
+func (f *gateFetch) fits(ctx context.Context) error {
+	var need int64
+	for _, w := range f.endpoint.Gate.Workers {
+		for _, file := range w.Files {
+			begun, _ := archive.Fetched(f.dst(file), f.source(file, traceKind(file.Name)))
+			need += max(file.Size-begun, 0)
 		}
 	}
-	r, w := io.Pipe()
-	var fetching sync.WaitGroup
-	fetching.Go(func() {
-		_ = w.CloseWithError(f.client.File(ctx, f.endpoint.Gate.Session, file, w)) // it never fails
-	})
-	sum, err := archive.Copy(ctx, dst, r)
-	_ = r.CloseWithError(err) // it never fails; a fetch that still writes ends with it
-	fetching.Wait()
-	return sum, err
+	return f.run.hasRoom(ctx, need, "the traces of the gate at "+f.endpoint.Endpoint)
+}
+
+// place gives the path of a copy within the run.
+func (f *gateFetch) place(file gate.File) string {
+	return path.Join(f.run.attemptDir(), "traces", f.endpoint.Target, archive.EndpointSlug(f.endpoint.Endpoint), fileName(path.Base(file.Name)))
+}
+
+func (f *gateFetch) dst(file gate.File) string {
+	return f.run.Dir.Join(filepath.FromSlash(f.place(file)))
+}
+
+// source is a file of the gate. One that an earlier try of the plan step, or of the
+// run, has fetched whole is not fetched again, and one that was begun is gone on with.
+func (f *gateFetch) source(file gate.File, kind string) archive.Source {
+	session := f.endpoint.Gate.Session
+	return archive.Source{
+		ID: fmt.Sprintf("gate %s %s %d %s", session, file.Name, file.Size, file.SHA256),
+		Open: func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+			return f.client.Open(ctx, session, file, offset)
+		},
+		Check: func(ctx context.Context, path string, c archive.Copied) error {
+			if c.SHA256 != file.SHA256 {
+				return fmt.Errorf("fetch %s from the gate: its SHA-256 is %s, the worker that wrote it says %q", file.Name, c.SHA256, file.SHA256)
+			}
+			if kind != archive.KindTrace {
+				return nil
+			}
+			if err := trace.Complete(ctx, path); err != nil {
+				return fmt.Errorf("%s: %w", file.Name, err)
+			}
+			return nil
+		},
+	}
 }
 
 // globalRank numbers the workers of all engine cores of an endpoint.

@@ -29,12 +29,17 @@ type fakeGate struct {
 	mu      sync.Mutex
 	calls   []string
 	answers map[string]func(try int) (status int, body any)
+	file    http.Handler // for files; nil: they are answered as the rest is
 }
 
 func (g *fakeGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route := strings.TrimPrefix(r.URL.Path, "/profjob/gate/")
 	if r.Method == http.MethodDelete {
 		route = "delete"
+	}
+	if route == "file" && g.file != nil {
+		g.file.ServeHTTP(w, r)
+		return
 	}
 	g.mu.Lock()
 	g.calls = append(g.calls, route)

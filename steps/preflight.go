@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"path/filepath"
 
 	"github.com/cenkalti/backoff/v4"
@@ -20,17 +19,25 @@ type Preflight struct {
 	noUndo
 	Targets     []Target `json:"targets"`
 	MinFreeDisk int64    `json:"min_free_disk"` // bytes
+	// MaxTraceSize is what a window may write, in bytes; 0: any amount.
+	MaxTraceSize int64 `json:"max_trace_size,omitempty"`
 }
 
 // PreflightResult has the free space of each directory, in bytes.
 type PreflightResult struct {
 	ArchiveFree int64            `json:"archive_free"`
 	TraceFree   map[string]int64 `json:"trace_free"` // by target
+	// Estimate is about what the run will write; nil where no earlier run tells.
+	Estimate *Estimate `json:"estimate,omitempty"`
 }
 
 // Summary tells the least free space.
 func (r PreflightResult) Summary() string {
-	return size(r.ArchiveFree) + " free for the run"
+	text := size(r.ArchiveFree) + " free for the run"
+	if r.Estimate != nil {
+		text += "; " + r.Estimate.String()
+	}
+	return text
 }
 
 // Kind is the row in the table of kinds.
@@ -39,17 +46,20 @@ func (p *Preflight) Kind() string { return "preflight" }
 // Do looks at the run's directory and at every target's trace directory.
 func (p *Preflight) Do(ctx context.Context, run *Run) (any, error) {
 	result := PreflightResult{TraceFree: map[string]int64{}}
-	free, err := run.free(ctx, run.Dir.Path())
+	free, err := p.enough(ctx, run, run.archiveRoom())
 	if err != nil {
-		return nil, backoff.Permanent(finalIncomplete("archive: %w", err))
-	}
-	if err := p.enough("the archive", run.Dir.Root, free); err != nil {
-		return nil, backoff.Permanent(err)
+		return nil, backoff.Permanent(fmt.Errorf("archive: %w", err))
 	}
 	result.ArchiveFree = free
 	for _, t := range p.Targets {
 		if run.byGate(t) {
-			continue // the gate looks at its own disk, and refuses one that is nearly full
+			// Where it cannot be seen the gate looks at its own disk, and refuses one that is nearly full.
+			for _, r := range run.gateRooms(ctx, t) {
+				if result.TraceFree[t.Name], err = p.enough(ctx, run, r); err != nil {
+					return nil, backoff.Permanent(fmt.Errorf("target %s: %w", t.Name, err))
+				}
+			}
+			continue
 		}
 		free, err := p.traceDir(ctx, run, t)
 		if err != nil {
@@ -57,7 +67,34 @@ func (p *Preflight) Do(ctx context.Context, run *Run) (any, error) {
 		}
 		result.TraceFree[t.Name] = free
 	}
-	return result, nil
+	result.Estimate, err = p.estimate(ctx, run)
+	return result, err
+}
+
+// estimate warns where the run is about to write more than there is room for. An
+// archive that cannot be read for it is no reason not to run.
+func (p *Preflight) estimate(ctx context.Context, run *Run) (*Estimate, error) {
+	if run.Estimate == nil {
+		return nil, nil
+	}
+	e, err := run.Estimate()
+	if err != nil {
+		return nil, run.warn("%v", err)
+	}
+	rooms := Rooms{Archive: run.Dir.Root, Traces: map[string]string{}, Files: run.Files}
+	for _, t := range p.Targets {
+		if gates := run.gateRooms(ctx, t); len(gates) > 0 {
+			rooms.Traces[t.Name] = gates[0].dir
+		} else if !run.byGate(t) {
+			rooms.Traces[t.Name] = run.traceDir(t)
+		}
+	}
+	for _, text := range e.Warnings(ctx, p.MinFreeDisk, p.MaxTraceSize, rooms) {
+		if err := run.warn("%s", text); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
 }
 
 func (p *Preflight) traceDir(ctx context.Context, run *Run, t Target) (int64, error) {
@@ -79,11 +116,7 @@ func (p *Preflight) traceDir(ctx context.Context, run *Run, t Target) (int64, er
 	if err != nil {
 		return 0, finalIncomplete("trace_dir: %w", err)
 	}
-	free, err := run.free(ctx, dir)
-	if err != nil {
-		return 0, finalIncomplete("trace_dir: %w", err)
-	}
-	return free, p.enough("trace_dir", dir, free)
+	return p.enough(ctx, run, run.traceRoom(t))
 }
 
 // apart refuses a trace_dir that has the archive in it, or lies in it: what is
@@ -126,27 +159,14 @@ func within(path, dir string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-func (p *Preflight) enough(what, dir string, free int64) error {
-	if free >= p.MinFreeDisk {
-		return nil
+// enough gives the free space of a directory, and an error where it is too little.
+func (p *Preflight) enough(ctx context.Context, run *Run, r room) (free int64, err error) {
+	free, err = run.free(ctx, r.dir)
+	if err != nil {
+		return 0, finalIncomplete("%s: %w", r.what, err)
 	}
-	return finalIncomplete("%s %s has %s free, limits.min_free_disk asks for %s", what, dir, size(free), size(p.MinFreeDisk))
-}
-
-// free gives the bytes that can still be written below a directory of the targets'
-// host, or where it will be. A host that does not tell has enough.
-func (r *Run) free(ctx context.Context, dir string) (int64, error) {
-	for {
-		free, err := r.Files(dir).Free(ctx, ".")
-		parent := filepath.Dir(dir)
-		switch {
-		case err == nil:
-			return free, nil
-		case errors.Is(err, errors.ErrUnsupported):
-			return math.MaxInt64, nil
-		case !errors.Is(err, fs.ErrNotExist) || parent == dir:
-			return 0, err
-		}
-		dir = parent
+	if short := r.short(free, p.MinFreeDisk); short != nil {
+		return 0, finalIncomplete("%w", short)
 	}
+	return free, nil
 }

@@ -132,9 +132,12 @@ func TestVerifyManualFromTheFirstAnswer(t *testing.T) {
 func TestVerifyLimitIsFinal(t *testing.T) {
 	h := newHost(t)
 	target := h.serve("a")
-	h.written(target, func(r *WindowResult) { r.Ended, r.Endpoints[0].Ended = EndedLimit, EndedLimit }, oneTrace(own(t, "v0.32.0-four-steps.json.gz")))
+	h.written(target, func(r *WindowResult) {
+		r.Ended, r.Endpoints[0].Ended, r.Limit = EndedLimit, EndedLimit, "trace_dir has grown"
+	}, oneTrace(own(t, "v0.32.0-four-steps.json.gz")))
 	_, err := h.verify(verifySteps(9, 0, target))
 	failed(t, err, ExitWindow, "no more than")
+	failed(t, err, ExitWindow, "it was ended early: trace_dir has grown")
 	if !failureIn(err).Final {
 		t.Error("another attempt would be made")
 	}

@@ -39,6 +39,8 @@ type Run struct {
 	Emit       func(event.Event) error
 	// CloseJournal ends the journal: what comes after is told to views only.
 	CloseJournal func() error
+	// Estimate says about how much the run will write, by an earlier one; both may be nil.
+	Estimate func() (*Estimate, error)
 	// Outcome is how the run stands, set by the runner before the last plan steps.
 	Outcome Outcome
 	// Place is where the run is; the runner sets it before each Do and Undo.

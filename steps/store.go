@@ -46,6 +46,9 @@ func (s *Store) Do(ctx context.Context, run *Run) (any, error) {
 	}
 	result := StoreResult{Path: run.Dir.Path()}
 	if s.Format == "tar.zst" {
+		if err := run.hasRoom(ctx, archive.PackedAtLeast(sealed.Manifest), "the packed run's files"); err != nil {
+			return nil, backoff.Permanent(err)
+		}
 		path, err := archive.Pack(ctx, run.Dir, sealed.Manifest)
 		if err != nil {
 			return nil, backoff.Permanent(incomplete("%w", err))

@@ -11,6 +11,8 @@ import (
 
 	"profjob/internal/archive"
 	"profjob/internal/event"
+	"profjob/internal/hostfs"
+	"profjob/internal/hostfs/local"
 )
 
 // sealed makes a run of a job that is sealed and not stored yet.
@@ -25,7 +27,7 @@ func sealed(t *testing.T, root, id string, emit func(event.Event) error) *Run {
 	if err := archive.Seal(context.Background(), dir, m, nil); err != nil {
 		t.Fatal(err)
 	}
-	run := &Run{Job: dir.Job, Dir: dir, State: &State{}, Emit: emit}
+	run := &Run{Job: dir.Job, Dir: dir, State: &State{}, Emit: emit, Files: func(dir string) hostfs.FS { return local.New(dir) }}
 	run.State.Put(event.Place{Step: "seal"}, SealResult{Manifest: m})
 	return run
 }
@@ -92,5 +94,19 @@ func TestStoreWarnsWhereItCannotPrune(t *testing.T) {
 	}
 	if _, err := os.Stat(old.Dir.Path()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A run that its disk has no room for once more stays as it is.
+func TestStoreDoesNotFit(t *testing.T) {
+	run := sealed(t, t.TempDir(), "20261124T031500Z-000003", func(event.Event) error { return nil })
+	m, _ := Latest[SealResult](run.State)
+	m.Manifest.Files = append(m.Manifest.Files, archive.File{Path: "a.json.gz", Size: 10 << 20}, archive.File{Path: "b.json", Size: 1 << 40})
+	free := int64(9<<20 - 1)
+	run.Files = func(string) hostfs.FS { return fakeFS{free: func() (int64, error) { return free, nil }} }
+	_, err := (&Store{Format: "tar.zst"}).Do(context.Background(), run)
+	failed(t, err, ExitIncomplete, "the packed run's files do not fit: 9.0 MiB are to be copied, the archive "+run.Dir.Root+" has 9.0 MiB free")
+	if free++; run.hasRoom(t.Context(), archive.PackedAtLeast(m.Manifest), "it") != nil {
+		t.Error("what fits does not")
 	}
 }

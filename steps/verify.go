@@ -245,6 +245,9 @@ func (v *Verify) judge(run *Run, window WindowResult, result *VerifyResult, unre
 	}
 	// What ended it early, or did not end it at all, another attempt would meet again.
 	final := window.Ended == EndedLimit || v.once(window) || v.Until != "" && window.Ended == EndedTimeout
+	if window.Limit != "" {
+		missed = append(missed, "it was ended early: "+window.Limit)
+	}
 	return &Failure{Status: archive.StatusWindowNotMet, Exit: ExitWindow, Final: final,
 		Err: fmt.Errorf("the window asked for was not got: %s", strings.Join(missed, "; "))}
 }

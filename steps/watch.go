@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"profjob/internal/engine"
 )
 
@@ -24,7 +22,7 @@ type watcher struct {
 const (
 	pollLeast = 10 * time.Millisecond
 	pollMost  = 250 * time.Millisecond
-	// checkEvery is the time between two looks at health and disk.
+	// checkEvery is the time between two looks at health and disks.
 	checkEvery = time.Second
 	// blindWindow is how long a window stays open on a server without a count of
 	// engine steps; each further attempt doubles it.
@@ -40,7 +38,8 @@ type ending struct {
 // one waits until the endpoint's window is over and notes how it ended. Several
 // things are waited for side by side, since each may take its time to answer and
 // none must make the window longer: the clock, the server's count of engine steps,
-// its health, the disk, the end of its process. The first of them ends the window.
+// its health, the end of its process. The first of them ends the window. The disks
+// are watched beside all endpoints ([limitWatch]).
 func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
 	watch := endpointWatch{watcher: w, server: s, seen: -1}
 	waits := []func(context.Context) ending{watch.clock, watch.health}
@@ -48,11 +47,9 @@ func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
 	case s.session != "":
 		waits = append(waits, watch.gated)
 	case e.ByItself:
-		waits = append(waits, watch.disk, watch.byItself)
-	case w.window.Form == "manual":
-		waits = append(waits, watch.disk)
-	default:
-		waits = append(waits, watch.disk, watch.counted)
+		waits = append(waits, watch.byItself)
+	case w.window.Form != "manual":
+		waits = append(waits, watch.counted)
 	}
 	if p, launched := w.run.processes[s.Target.Name]; launched {
 		waits = append(waits, func(ctx context.Context) ending { return watch.process(ctx, p) })
@@ -82,9 +79,12 @@ func (w *watcher) one(ctx context.Context, s server, e *EndpointWindow) error {
 
 // endedBy tells how a window ended that a context has ended.
 func endedBy(ctx context.Context) string {
+	var limit *limitReached
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errWindowEnded):
 		return EndedStopped
+	case errors.As(cause, &limit):
+		return EndedLimit
 	case errors.Is(cause, ErrInterrupted):
 		return EndedInterrupted
 	}
@@ -316,51 +316,4 @@ func (w *endpointWatch) health(ctx context.Context) ending {
 // process waits for the end of a launched server.
 func (w *endpointWatch) process(ctx context.Context, p Process) ending {
 	return ending{err: overBefore(ctx, p, w.server.Target, "recorded")}
-}
-
-// disk waits until the window must end so that the disk does not fill up.
-func (w *endpointWatch) disk(ctx context.Context) ending {
-	for {
-		if w.overLimit(ctx) {
-			return ending{how: EndedLimit}
-		}
-		if w.run.Clock.Sleep(ctx, checkEvery) != nil {
-			return ending{}
-		}
-	}
-}
-
-func (w *endpointWatch) overLimit(ctx context.Context) bool {
-	dir := w.run.traceDir(w.server.Target)
-	free, err := w.run.free(ctx, dir)
-	if err == nil && free < w.window.MinFreeDisk {
-		return w.limit("%s has %s free, limits.min_free_disk asks for %s: the window ends early", dir, size(free), size(w.window.MinFreeDisk))
-	}
-	if w.window.MaxTraceSize > 0 && w.written(ctx) > w.window.MaxTraceSize {
-		return w.limit("%s has grown by more than limits.max_trace_size (%s): the window ends early", dir, size(w.window.MaxTraceSize))
-	}
-	return false
-}
-
-func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
-
-func (w *endpointWatch) limit(format string, args ...any) bool {
-	_ = w.run.warn("%s: %s", w.server.Target.Name, fmt.Sprintf(format, args...)) // the journal's next line reports its error
-	return true
-}
-
-// written is the size of the files that are new or have changed since the window opened.
-func (w *endpointWatch) written(ctx context.Context) int64 {
-	files, err := w.run.Files(w.run.traceDir(w.server.Target)).List(ctx, ".")
-	if err != nil {
-		return 0 // it may not be there yet
-	}
-	before := w.before[w.server.Target.Name]
-	var sum int64
-	for _, f := range files {
-		if before[f.Path] != fingerprint(f) {
-			sum += f.Size
-		}
-	}
-	return sum
 }

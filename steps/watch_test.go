@@ -16,7 +16,6 @@ import (
 	"profjob/internal/archive"
 	"profjob/internal/engine"
 	"profjob/internal/event"
-	"profjob/internal/hostfs"
 	"profjob/internal/wire"
 )
 
@@ -587,51 +586,6 @@ func TestNothingToKeep(t *testing.T) {
 			t.Error("a server that died has something to keep")
 		}
 	})
-}
-
-// A disk that fills up, or traces that grow too large, end a window early.
-func TestLimits(t *testing.T) {
-	began := func() func() time.Duration { b := time.Now(); return func() time.Duration { return time.Since(b) } }
-	for _, c := range []struct {
-		name  string
-		files func() fakeFS
-		ended string
-		open  time.Duration
-		warns string
-	}{
-		{"enough", func() fakeFS { return fakeFS{} }, EndedDuration, time.Minute, ""},
-		{"disk", func() fakeFS {
-			since := began()
-			return fakeFS{free: func() (int64, error) { return 20<<20 - int64(since().Seconds())*1<<20, nil }}
-		}, EndedLimit, 11 * time.Second, "limits.min_free_disk asks for 10 MiB"},
-		{"full from the start", func() fakeFS { return fakeFS{free: func() (int64, error) { return 0, nil }} }, EndedLimit, 0, "has 0 B free"},
-		{"disk that does not tell", func() fakeFS { return fakeFS{free: func() (int64, error) { return 0, errors.ErrUnsupported }} }, EndedDuration, time.Minute, ""},
-		{"size", func() fakeFS {
-			since := began()
-			return fakeFS{list: func() ([]hostfs.File, error) {
-				old := hostfs.File{Path: "old.pt.trace.json.gz", Size: 1 << 40}
-				if since() == 0 {
-					return []hostfs.File{old}, nil
-				}
-				return []hostfs.File{old, {Path: "PROF/new.bin", Size: int64(since().Seconds()) << 20}}, nil
-			}}
-		}, EndedLimit, 6 * time.Second, "limits.max_trace_size (5.0 MiB)"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
-				target := h.serve("a")
-				files := c.files()
-				h.Files = func(string) hostfs.FS { return files }
-				w := manualWindow(time.Minute, target)
-				w.MinFreeDisk, w.MaxTraceSize = 10<<20, 5<<20
-				e, err := h.window(t.Context(), w)
-				if err != nil || e.Ended != c.ended || e.open() != c.open || !e.Stopped || !contains(strings.Join(h.Warnings(), "\n"), c.warns) {
-					t.Errorf("open for %s: %+v, %v, warnings %q", e.open(), e, err, h.Warnings())
-				}
-			})
-		})
-	}
 }
 
 // A panic while metrics are read ends the window as an error.

@@ -39,7 +39,9 @@ type Window struct {
 // WindowResult says when each endpoint recorded, by this machine's clock. There is
 // one as soon as every start was answered well, whatever came after that.
 type WindowResult struct {
-	Ended     string              `json:"ended"` // as at the endpoint whose window ended worst
+	Ended string `json:"ended"` // as at the endpoint whose window ended worst
+	// Limit is why the window was ended early, where a limit of the job file did.
+	Limit     string              `json:"limit,omitempty"`
 	Endpoints []EndpointWindow    `json:"endpoints"`
 	Before    map[string]Snapshot `json:"before"` // by target: what lay in the trace directory before
 }
@@ -163,6 +165,10 @@ func (w *Window) Do(ctx context.Context, run *Run) (any, error) {
 	if err := run.keepMetrics(ctx, servers, "before"); err != nil {
 		return nil, backoff.Permanent(err)
 	}
+	// What records by itself may have begun: its window is opened, and ends at once.
+	if limit := w.limits(run, result.Before).disks(ctx); limit != nil && !slices.ContainsFunc(w.Targets, run.byItself) {
+		return nil, backoff.Permanent(finalIncomplete("nothing was recorded: %w", limit))
+	}
 	err = w.record(ctx, run, servers, &result)
 	if err != nil && result.Endpoints == nil {
 		return nil, backoff.Permanent(err) // what was started all the same, Undo stops
@@ -280,6 +286,7 @@ func (w *Window) record(ctx context.Context, run *Run, servers []server, result 
 	}
 	result.Endpoints = windows
 	watch := watcher{window: w, run: run, opened: result.opened(), before: result.Before}
+	limits := w.limits(run, result.Before).begin(waiting, end)
 	errs := make([]error, len(servers)+1)
 	var wg sync.WaitGroup
 	for i, s := range servers {
@@ -301,8 +308,9 @@ func (w *Window) record(ctx context.Context, run *Run, servers []server, result 
 		errs[len(servers)] = safely("keep metrics", func() error { return run.keepMetrics(waiting, servers, "start") })
 	})
 	wg.Wait()
+	limitErr := limits.over(result)
 	result.Ended = ended(result.Endpoints)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, limitErr)...)
 }
 
 // ended gives the worst ending of several windows.

@@ -10,6 +10,8 @@ import (
 
 	"profjob/internal/engine"
 	"profjob/internal/engine/kinds"
+	"profjob/internal/hostfs"
+	"profjob/internal/hostfs/local"
 	"profjob/internal/view"
 	"profjob/runner"
 	"profjob/spec"
@@ -30,8 +32,10 @@ func (a *app) planCommand() *cobra.Command {
 		Short: "Show what the jobs of a file would do",
 		Long: `Show the plan of each job: its plan steps, in order, with their parameters, and the
 digest over them. The same inputs give the same plan, byte by byte. Beside it
-stands what a probe of the servers would choose, which the digest leaves out;
---offline asks no server.
+stands what the digest leaves out: what a probe of the servers would choose
+(--offline asks no server), and, where the archive has an earlier run of the job,
+about how much the run will write, with a warning where that would go past the
+job's limits.
 
 Exit codes: 0 shown; 2 job file or usage wrong.`,
 		Args: oneFile,
@@ -54,14 +58,40 @@ func (a *app) runPlan(ctx context.Context, opts planOptions, path string) error 
 			choices = append(choices, choose(ctx, job, c.plans[i].Probe())...)
 		}
 	}
+	var estimates []view.Estimate
+	for i, job := range c.jobs {
+		estimates = append(estimates, estimate(ctx, job, c.plans[i]))
+	}
 	show := view.Plans
 	if opts.output == "json" {
 		show = view.PlansJSON
 	}
-	if err := show(a.stdout, c.plans, choices); err != nil {
+	if err := show(a.stdout, c.plans, choices, estimates); err != nil {
 		return failed(steps.ExitFailed, err)
 	}
 	return nil
+}
+
+// estimate says about how much a job's run will write, by an earlier one.
+func estimate(ctx context.Context, job *spec.Job, plan *runner.Plan) view.Estimate {
+	out := view.Estimate{Job: job.Address}
+	root, err := archiveRoot(job)
+	if err == nil {
+		out.Estimate, err = plan.Estimate(root)
+	}
+	if err != nil {
+		out.Error = err.Error()
+		return out
+	}
+	rooms := steps.Rooms{Archive: root, Traces: map[string]string{}, Files: func(dir string) hostfs.FS { return local.New(dir) }}
+	for _, t := range job.Targets {
+		if plan.Probe().Target(t.Name).Gate == nil { // a gate has a folder of its own
+			rooms.Traces[t.Name] = absolute(job, t.TraceDir)
+		}
+	}
+	minFree, maxTrace := plan.Limits()
+	out.Warnings = out.Estimate.Warnings(ctx, minFree, maxTrace, rooms)
+	return out
 }
 
 // probeTimeout bounds the question to one server.

@@ -66,3 +66,12 @@ func exists(path string) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// remove takes a file away, if it is there.
+func remove(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

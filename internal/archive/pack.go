@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -52,16 +53,25 @@ func pack(ctx context.Context, d *Dir, m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := verifyPacked(ctx, tmp, m); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	if err := verifyPacked(ctx, tmp.Name(), m); err != nil {
+		return errors.Join(err, tmp.Discard())
 	}
-	if err := os.Chmod(tmp, d.files()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	if err := os.Chmod(tmp.Name(), d.files()); err != nil {
+		return errors.Join(err, tmp.Discard())
 	}
-	if err := os.Rename(tmp, m.Dir); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	return tmp.Commit(m.Dir)
+}
+
+// PackedAtLeast is how many bytes a packed run takes at the least: what is compressed
+// already does not get much smaller.
+func PackedAtLeast(m *Manifest) int64 {
+	var sum int64
+	for _, f := range m.Files {
+		if strings.HasSuffix(f.Path, ".gz") || strings.HasSuffix(f.Path, ".zst") {
+			sum += f.Size
+		}
 	}
-	return durable.SyncDir(parent)
+	return sum / 10 * 9
 }
 
 // verifyPacked reads a packed run again and compares all of it with the manifest.

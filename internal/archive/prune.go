@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"profjob/internal/durable"
 )
 
 // Keep says how many sealed runs of a job stay. A run that either rule wants
@@ -101,11 +103,15 @@ func removeBoth(path string) error {
 	return nil
 }
 
-// sweep finishes what was being removed when a crash came between.
+// sweep finishes what was being removed when a crash came between, and takes away
+// what a pack that was cut off has left.
 func sweep(dir string) error {
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err == nil {
+		err = durable.SweepTmp(dir)
 	}
 	if err != nil {
 		return err

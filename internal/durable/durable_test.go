@@ -81,9 +81,17 @@ func TestWriteFileFails(t *testing.T) {
 
 func TestWriteTmp(t *testing.T) {
 	dir := t.TempDir()
-	path, err := WriteTmp(dir, text("x"))
-	if err != nil || filepath.Dir(path) != dir || !IsTmp(filepath.Base(path)) {
-		t.Errorf("%s, %v", path, err)
+	tmp, err := WriteTmp(dir, text("x"))
+	if err != nil || filepath.Dir(tmp.Name()) != dir || !IsTmp(filepath.Base(tmp.Name())) {
+		t.Errorf("%v, %v", tmp, err)
+	}
+	// What is being written is not swept, what its writer has left is.
+	if err := SweepTmp(dir); err != nil || names(t, dir) != filepath.Base(tmp.Name()) {
+		t.Errorf("there are %s, %v", names(t, dir), err)
+	}
+	mustDo(t, tmp.file.Close(), os.WriteFile(filepath.Join(dir, "final"), nil, 0o600))
+	if err := SweepTmp(dir); err != nil || names(t, dir) != "final" {
+		t.Errorf("there are %s, %v", names(t, dir), err)
 	}
 	for _, name := range []string{"trace.json", "server.tmp", ".profjob-x", ""} {
 		if IsTmp(name) {

@@ -2,12 +2,8 @@ package gate
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,14 +18,10 @@ const (
 	path = "/profjob/gate/"
 
 	// maxAnswer bounds an answer, in bytes: 10000 steps take about 2 MiB a worker.
-	maxAnswer = 256 << 20
-	// chunk is how much of a file is asked for at once, in bytes. It is kept in memory.
-	chunk = 16 << 20
-
+	maxAnswer    = 256 << 20
 	shortTimeout = 90 * time.Second // the gate gives its workers 60 s
 	// armTimeout: the gate gives its workers 5 min, for the first start of a profiler.
-	armTimeout  = 6 * time.Minute
-	fileTimeout = 5 * time.Minute // a chunk
+	armTimeout = 6 * time.Minute
 )
 
 // Client speaks to the gate of one API server. It keeps no connection between
@@ -130,57 +122,10 @@ func (c *Client) Disarm(ctx context.Context, session string) (*Status, error) {
 	return c.post(ctx, "disarm the gate", "disarm", body, shortTimeout)
 }
 
-// File writes a file that the session lists to w, and checks its size and hash.
-func (c *Client) File(ctx context.Context, session string, f File, w io.Writer) error {
-	if f.Size < 0 || !fs.ValidPath(f.Name) || f.Name == "." {
-		return fmt.Errorf("fetch a file from the gate: it lists %q with %d bytes, which no file is", f.Name, f.Size)
-	}
-	sum := sha256.New()
-	for at := int64(0); at < f.Size; {
-		data, err := c.Range(ctx, session, f.Name, at, min(chunk, f.Size-at))
-		if err != nil {
-			return err
-		}
-		sum.Write(data)
-		if _, err := w.Write(data); err != nil {
-			return fmt.Errorf("fetch %s from the gate: %w", f.Name, err)
-		}
-		at += int64(len(data))
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
-		return fmt.Errorf("fetch %s from the gate: its SHA-256 is %s, the worker that wrote it says %s", f.Name, got, exchange.Line([]byte(f.SHA256), c.secrets...))
-	}
-	return nil
-}
-
-// Range reads length bytes of a file that the session lists, from the byte first on.
-func (c *Client) Range(ctx context.Context, session, name string, first, length int64) ([]byte, error) {
-	a, err := c.http.Do(ctx, exchange.Request{
-		Op:   "fetch " + name + " from the gate",
-		Path: filePath(session, name) + fmt.Sprintf("&range=bytes=%d-%d", first, first+length-1),
-		// the gate takes a Range header as well, as any other server does
-		Limit: length, Timeout: fileTimeout,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if !a.OK() {
-		return nil, refusal(a, c.secrets)
-	}
-	if a.Status != http.StatusPartialContent || int64(len(a.Body)) != length {
-		return nil, fmt.Errorf("fetch %s from the gate: asked for %d bytes from %d on, got %d with status %d", name, length, first, len(a.Body), a.Status)
-	}
-	return a.Body, nil
-}
-
 // Delete removes a file that the session lists from the server.
 func (c *Client) Delete(ctx context.Context, session, name string) error {
 	_, err := c.do(ctx, exchange.Request{Op: "delete " + name + " at the gate", Method: http.MethodDelete, Path: filePath(session, name), Timeout: shortTimeout}, nil)
 	return err
-}
-
-func filePath(session, name string) string {
-	return path + "file?" + url.Values{"session": {session}, "name": {name}}.Encode()
 }
 
 func (c *Client) post(ctx context.Context, op, route string, body any, timeout time.Duration) (*Status, error) {

@@ -224,7 +224,7 @@ func FuzzRefusal(f *testing.F) {
 	f.Add(409, []byte(`{"error":{"code":"busy","message":"a\u001b[31m","field":"x","workers":[{"core":-1,"rank":1,"error":"y"},{"error":{"message":"\n"}}]}}`))
 	f.Add(500, []byte("\xff\x00<html>"))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		err := refusal(&exchange.Answer{Op: "ask", URL: "http://h", Status: status, Body: body}, "s3cret-s3cret")
+		err := refusal(&exchange.Answer{Op: "ask", URL: "http://h", Status: status, Body: body}, []string{"s3cret-s3cret"})
 		text := err.Error()
 		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || strings.Contains(text, "s3cret-s3cret") {
 			t.Errorf("%d %q became %q", status, body, text)

@@ -83,8 +83,9 @@ type Record struct {
 type Limits struct {
 	Steps    int           // recorded; at most 10000
 	Duration time.Duration // of recording; at most 1 h
-	// Bytes bounds the growth of the worker's resident set while it records,
-	// and the size of the trace before compression; at most 64 GiB.
+	// Bytes bounds the growth of the worker's resident set while it records, which is
+	// what a profiler has not written yet; at most 64 GiB. What was recorded by then
+	// is written, whatever its size.
 	Bytes int64
 }
 

@@ -211,7 +211,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"internal/trace/trim.go", "internal/engine", false},
 		{"internal/archive/seal.go", "internal/wire", true},
 		{"internal/archive/seal.go", "internal/trace", false},
-		{"internal/archive/copy.go", "internal/durable", true},
+		{"internal/archive/hash.go", "internal/durable", true},
 		{"internal/trace/trim.go", "internal/durable", true},
 		{"internal/durable/durable.go", "internal/archive", false},
 		{"internal/event/event.go", "internal/wire", true},

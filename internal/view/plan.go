@@ -24,13 +24,23 @@ type Choice struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// PlansJSON writes plans, and beside them what a probe would choose, which no digest covers.
-func PlansJSON(w io.Writer, plans []*runner.Plan, choices []Choice) error {
+// Estimate is about how much a job's run will write, beside the plan.
+type Estimate struct {
+	Job      string             `json:"job"`
+	Estimate *steps.Estimate    `json:"estimate"` // null where no earlier run tells
+	Warnings wire.Array[string] `json:"warnings"` // what would go past the limits of the job file
+	Error    string             `json:"error,omitempty"`
+}
+
+// PlansJSON writes plans, and beside them what a probe would choose and what the runs
+// will write, which no digest covers.
+func PlansJSON(w io.Writer, plans []*runner.Plan, choices []Choice, estimates []Estimate) error {
 	out, err := json.MarshalIndent(struct {
 		FormatVersion int                      `json:"format_version"`
 		Plans         wire.Array[*runner.Plan] `json:"plans"`
 		Probe         wire.Array[Choice]       `json:"probe"`
-	}{1, plans, choices}, "", "  ")
+		Estimates     wire.Array[Estimate]     `json:"estimates"`
+	}{1, plans, choices, estimates}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("show plans: %w", err)
 	}
@@ -39,7 +49,7 @@ func PlansJSON(w io.Writer, plans []*runner.Plan, choices []Choice) error {
 }
 
 // Plans shows plans to people.
-func Plans(w io.Writer, plans []*runner.Plan, choices []Choice) error {
+func Plans(w io.Writer, plans []*runner.Plan, choices []Choice, estimates []Estimate) error {
 	var b strings.Builder
 	for i, p := range plans {
 		if i > 0 {
@@ -48,6 +58,7 @@ func Plans(w io.Writer, plans []*runner.Plan, choices []Choice) error {
 		fmt.Fprintf(&b, "job %s\n  digest %s\n\n", p.Job, p.Digest)
 		writeSteps(&b, p)
 		writeChoices(&b, p.Job, choices)
+		writeEstimates(&b, p.Job, estimates)
 	}
 	_, err := io.WriteString(w, Printable(b.String()))
 	return err
@@ -86,6 +97,24 @@ func writeChoices(b *strings.Builder, job string, choices []Choice) {
 			first = false
 		}
 		fmt.Fprintf(b, "    %s\n", choiceLine(c))
+	}
+}
+
+func writeEstimates(b *strings.Builder, job string, estimates []Estimate) {
+	for _, e := range estimates {
+		if e.Job != job || e.Estimate == nil && e.Error == "" {
+			continue
+		}
+		b.WriteString("\n  by the last run of the job:\n")
+		if e.Estimate != nil {
+			fmt.Fprintf(b, "    %s\n", e.Estimate)
+		}
+		for _, text := range e.Warnings {
+			fmt.Fprintf(b, "    warning: %s\n", text)
+		}
+		if e.Error != "" {
+			fmt.Fprintf(b, "    %s\n", e.Error)
+		}
 	}
 }
 

@@ -31,9 +31,19 @@ func choices() []Choice {
 	}
 }
 
+func estimates() []Estimate {
+	return []Estimate{
+		{Job: plans()[0].Job, Estimate: &steps.Estimate{RunID: "20261124T031500Z-1f3c9a", Unit: "engine steps", Archive: 120 << 20,
+			Targets: []steps.TargetEstimate{{Target: "server", Ranks: 8, Had: 4, Before: 20 << 20, Recorded: 12.5, Expected: 25, Window: 80 << 20}}},
+			Warnings: []string{"there is no room"}},
+		{Job: "once", Error: "the archive cannot be read"},
+		{Job: "none"},
+	}
+}
+
 func TestPlans(t *testing.T) {
-	golden(t, "plans.txt", written(t, func(b *strings.Builder) error { return Plans(b, plans(), choices()) }))
-	offline := written(t, func(b *strings.Builder) error { return Plans(b, plans(), nil) })
+	golden(t, "plans.txt", written(t, func(b *strings.Builder) error { return Plans(b, plans(), choices(), estimates()) }))
+	offline := written(t, func(b *strings.Builder) error { return Plans(b, plans(), nil, nil) })
 	if strings.Contains(offline, "as the servers are now") {
 		t.Errorf("it tells of servers that nobody has asked:\n%s", offline)
 	}
@@ -44,29 +54,30 @@ func TestPlansJSON(t *testing.T) {
 		FormatVersion int               `json:"format_version"`
 		Plans         []json.RawMessage `json:"plans"`
 		Probe         []Choice          `json:"probe"`
+		Estimates     []json.RawMessage `json:"estimates"`
 	}
-	text := written(t, func(b *strings.Builder) error { return PlansJSON(b, plans(), choices()) })
+	text := written(t, func(b *strings.Builder) error { return PlansJSON(b, plans(), choices(), estimates()) })
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.FormatVersion != 1 || len(got.Plans) != 2 || len(got.Probe) != 3 {
+	if got.FormatVersion != 1 || len(got.Plans) != 2 || len(got.Probe) != 3 || len(got.Estimates) != 3 {
 		t.Errorf("format_version %d, %d plans, %d choices", got.FormatVersion, len(got.Plans), len(got.Probe))
 	}
 	// Whether a server was asked makes no difference to a plan.
-	offline := written(t, func(b *strings.Builder) error { return PlansJSON(b, plans(), nil) })
+	offline := written(t, func(b *strings.Builder) error { return PlansJSON(b, plans(), nil, nil) })
 	before, _, found := strings.Cut(text, `"probe": [`)
 	if !found || !strings.HasPrefix(offline, before) || !strings.Contains(offline, `"probe": []`) {
 		t.Errorf("offline:\n%s", offline)
 	}
-	if none := written(t, func(b *strings.Builder) error { return PlansJSON(b, nil, nil) }); strings.Contains(none, "null") {
+	if none := written(t, func(b *strings.Builder) error { return PlansJSON(b, nil, nil, nil) }); strings.Contains(none, "null") {
 		t.Errorf("a null stands for an array:\n%s", none)
 	}
 }
 
 func TestTextsTellThatTheyCannotBeWritten(t *testing.T) {
 	for name, err := range map[string]error{
-		"plans":      Plans(&brokenWriter{}, plans(), nil),
-		"plans json": PlansJSON(&brokenWriter{}, plans(), nil),
+		"plans":      Plans(&brokenWriter{}, plans(), nil, nil),
+		"plans json": PlansJSON(&brokenWriter{}, plans(), nil, nil),
 		"runs":       Runs(&brokenWriter{}, entries()),
 		"runs json":  RunsJSON(&brokenWriter{}, entries()),
 		"runs jsonl": RunsJSONLines(&brokenWriter{}, entries()),

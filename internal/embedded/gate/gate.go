@@ -249,13 +249,13 @@ func (g *Gate) write(s *session, t *kineto.Trace) {
 		{Name: "profjob_gate", Value: version}, {Name: "profjob_session", Value: s.request.session},
 		{Name: "profjob_core", Value: 0}, {Name: "profjob_rank", Value: 0}, {Name: "profjob_file", Value: s.name},
 	}
-	name, maxBytes := s.name, s.request.limits.bytes
+	name := s.name
 	g.writers.Go(func() {
 		began := g.config.Now()
 		root, err := openRoot(g.config.Root)
 		var f file
 		if err == nil {
-			f, err = writeTrace(root, name, t, meta, maxBytes)
+			f, err = writeTrace(root, name, t, meta)
 		}
 		g.written(s, f, err, g.config.Now().Sub(began))
 	})

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -37,7 +36,7 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // writeTrace writes a trace into the folder; it has its name once it is complete.
-func writeTrace(root, name string, t *kineto.Trace, m kineto.Meta, maxBytes int64) (file, error) {
+func writeTrace(root, name string, t *kineto.Trace, m kineto.Meta) (file, error) {
 	part := filepath.Join(root, "."+name+".part")
 	m.Name = filepath.Join(root, "."+name+".json")
 	out, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -51,12 +50,8 @@ func writeTrace(root, name string, t *kineto.Trace, m kineto.Meta, maxBytes int6
 	if err != nil {
 		return file{}, errors.Join(err, out.Close())
 	}
-	plain := &counter{Writer: z}
-	if err := errors.Join(t.WriteJSON(plain, m), z.Close(), out.Sync(), out.Close()); err != nil {
+	if err := errors.Join(t.WriteJSON(z, m), z.Close(), out.Sync(), out.Close()); err != nil {
 		return file{}, err
-	}
-	if plain.n > maxBytes {
-		return file{}, fmt.Errorf("the trace has %d bytes, more than limits.max_bytes, %d", plain.n, maxBytes)
 	}
 	if err := os.Rename(part, filepath.Join(root, name)); err != nil {
 		return file{}, err

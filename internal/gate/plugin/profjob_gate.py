@@ -418,16 +418,13 @@ class TorchProfiler:
     def stop(self):
         self.profile.stop()
 
-    def write(self, root, name, max_bytes):
+    def write(self, root, name):
         """Writes the trace and gives the files made. It may run in another thread than stop."""
         plain = os.path.join(root, "." + name + ".json")
         part = os.path.join(root, "." + name + ".part")
         try:
             self.profile.export_chrome_trace(plain)
             self.profile = None
-            size = os.path.getsize(plain)
-            if size > max_bytes:
-                raise ValueError("the trace has %d bytes, more than limits.max_bytes, %d" % (size, max_bytes))
             with open(plain, "rb") as src, open(part, "xb") as dst:
                 out = Hashing(dst)
                 with gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=out, mtime=0) as packed:
@@ -469,7 +466,7 @@ class NPUProfiler:
     def stop(self):
         self.profile.stop()
 
-    def write(self, root, name, max_bytes):
+    def write(self, root, name):
         self.profile = None
         folder = os.path.join(root, name)
         os.rename(self.folder, folder)
@@ -482,9 +479,6 @@ class NPUProfiler:
                     for chunk in iter(lambda: f.read(CHUNK), b""):
                         digest.update(chunk)
                 files.append({"name": os.path.relpath(path, root), "size": os.path.getsize(path), "sha256": digest.hexdigest()})
-        if sum(f["size"] for f in files) > max_bytes:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise ValueError("the recording has more bytes than limits.max_bytes, %d" % max_bytes)
         return files
 
 
@@ -657,7 +651,7 @@ class Session:
     def write(self, profiler):
         began = time.perf_counter()
         try:
-            self.files = profiler.write(open_root(), self.name, self.limits["max_bytes"])
+            self.files = profiler.write(open_root(), self.name)
         except Exception as e:  # noqa: BLE001
             self.fail("write the trace: %s" % describe(e))
             return

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -10,7 +9,7 @@ import (
 )
 
 // A full disk gives an error that says so, and leaves no half file.
-func TestCopyToAFullDisk(t *testing.T) {
+func TestFetchToAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
 		t.Skipf("a small file system cannot be mounted here: %v", err)
@@ -20,7 +19,7 @@ func TestCopyToAFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	_, err := Copy(context.Background(), filepath.Join(dir, "trace.json"), io.LimitReader(readerFunc(func(p []byte) (int, error) { return len(p), nil }), 1<<20))
+	_, err := Fetch(t.Context(), filepath.Join(dir, "trace.json"), sourceOf("id", make([]byte, 1<<20), 0, nil))
 	wantError(t, err, "trace.json", "no space left on device")
 	if left := tree(t, dir); len(left) != 0 {
 		t.Errorf("left behind: %q", left)

@@ -7,41 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-
-	"profjob/internal/durable"
 )
 
-// Copied is what Copy wrote.
+// Copied is what a copy is.
 type Copied struct {
 	Size   int64  // bytes
 	SHA256 string // hex
-}
-
-// Copy writes what src gives under dst: to a temporary name in the same folder
-// first, synced, then renamed, so that no half file ever bears the final name.
-// It makes the folder and refuses to write over a file. Once it returns without
-// an error the source may be removed. The end of ctx ends it between two reads.
-func Copy(ctx context.Context, dst string, src io.Reader) (Copied, error) {
-	if err := mkdirAll(filepath.Dir(dst)); err != nil {
-		return Copied{}, fmt.Errorf("copy to %s: %w", dst, err)
-	}
-	taken, err := exists(dst)
-	if err != nil {
-		return Copied{}, fmt.Errorf("copy to %s: %w", dst, err)
-	}
-	if taken {
-		return Copied{}, fmt.Errorf("copy to %s: the file exists already", dst)
-	}
-	var c Copied
-	err = durable.WriteFile(dst, func(w io.Writer) (err error) {
-		c, err = copyHashing(ctx, w, src)
-		return err
-	})
-	if err != nil {
-		return Copied{}, fmt.Errorf("copy to %s: %w", dst, err)
-	}
-	return c, nil
+	From   int64  // bytes of it that were there already, from a copy that was cut off
 }
 
 // HashFile gives a file's size and SHA-256.
