@@ -143,6 +143,7 @@ type fakeServer struct {
 	endpoint string
 	start    func(ctx context.Context, try int) error
 	stop     func(ctx context.Context, try int) error
+	active   bool // it says that its session is
 	ready    func(ctx context.Context) error
 	metrics  func(ctx context.Context) (engine.Metrics, error)
 	probe    func() (engine.Info, error)
@@ -173,6 +174,8 @@ func (s *fakeServer) Probe(context.Context) (engine.Info, error) {
 	}
 	return s.probe()
 }
+
+func (s *fakeServer) SessionActive(context.Context) (bool, error) { return s.active, nil }
 
 func (s *fakeServer) Ready(ctx context.Context) error {
 	s.mu.Lock()
