@@ -4,347 +4,301 @@ package e2e
 
 import (
 	"bytes"
-	"compress/gzip"
+	"cmp"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
-
-	"profjob/internal/archive"
 )
 
-// fault is what a proxy between profjob and a server does to the requests of one
-// path, and what a run must make of it.
+// fault is a way to misbehave, and what a run must make of it.
 type fault struct {
+	name string
+	// What misbehaves: the server itself, which is the embedded engine with such
+	// flags, or launched with them by the run (job "launched"); and a proxy before it.
+	engine []string
+	do     misbehaviour
+	// Which requests the proxy does it to: those whose path begins so ("": all but the
+	// load's), while the run is there by its journal ("": wherever), only so many of
+	// them (0: all), and only for so long after the first (0: without end).
 	path  string
-	name  string
-	times int // how many requests it hits; 0: all
-	do    func(*faultProxy, http.ResponseWriter, *http.Request)
+	at    string
+	times int
+	lasts time.Duration
+	// gateway: the proxy goes on to accept connections when the server is gone, and
+	// cuts them.
+	gateway bool
+	// before and beside are what somebody else does: before the run begins, and once its window is open.
+	before, beside func(*testing.T, *arena)
+
+	job   string // of jobs/faults.hcl; "": steps
+	vars  []string
 	exits []int // any of them
 	kept  bool  // a whole trace of a worker must be in the run
-	args  []string
+	left  bool  // what the server has finished cannot be had, and is left there
+	off   proof
+	// real: also where the server is a real vLLM; realFull: in the long part.
+	real, realFull bool
 }
+
+// proof is how it is shown that the profiler is off once the run has ended.
+type proof string
 
 const (
-	pathStart, pathStop, pathMetrics         = "/start_profile", "/stop_profile", "/metrics"
-	pathVersion, pathModels, pathCompletions = "/version", "/v1/models", "/v1/completions"
-	pathOpenAPI                              = "/openapi.json"
+	byState proof = ""           // a start that is refused in any case is not refused because of a session, and a stop writes nothing
+	byStop  proof = "stop"       // a stop writes nothing; versions before 0.32 do not tell of their session
+	byEnd   proof = "server end" // nobody listens any more
+	theirs  proof = "still on"   // it is somebody else's session, which was on before and must be still
 )
 
-// What goes wrong. before: the server hears nothing of it; after: it has done it.
-func drop(*faultProxy, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-
-func dropAfter(p *faultProxy, _ http.ResponseWriter, r *http.Request) {
-	p.forward(httptest.NewRecorder(), r)
-	panic(http.ErrAbortHandler)
-}
-
-func answers(status int, body string) func(*faultProxy, http.ResponseWriter, *http.Request) {
-	return func(_ *faultProxy, w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
-func answersAfter(status int, body string) func(*faultProxy, http.ResponseWriter, *http.Request) {
-	return func(p *faultProxy, w http.ResponseWriter, r *http.Request) {
-		p.forward(httptest.NewRecorder(), r)
-		answers(status, body)(p, w, r)
-	}
-}
-
-func slow(d time.Duration) func(*faultProxy, http.ResponseWriter, *http.Request) {
-	return func(p *faultProxy, w http.ResponseWriter, r *http.Request) {
-		time.Sleep(d)
-		p.forward(w, r)
-	}
-}
-
-// endless answers without end, until the reader has enough.
-func endless(_ *faultProxy, w http.ResponseWriter, r *http.Request) {
-	chunk := bytes.Repeat([]byte("vllm:nothing 1\n"), 4096)
-	for r.Context().Err() == nil {
-		if _, err := w.Write(chunk); err != nil {
-			return
-		}
-	}
-}
-
-// trickle answers a byte at a time.
-func trickle(_ *faultProxy, w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Length", "1000000")
-	for r.Context().Err() == nil {
-		if _, err := io.WriteString(w, "x"); err != nil {
-			return
-		}
-		_ = http.NewResponseController(w).Flush()
-		time.Sleep(100 * time.Millisecond)
-	}
-}
-
-func bomb(_ *faultProxy, w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Encoding", "gzip")
-	z := gzip.NewWriter(w)
-	chunk := make([]byte, 1<<20)
-	for range 2048 {
-		if _, err := z.Write(chunk); err != nil {
-			return
-		}
-	}
-	_ = z.Close()
-}
-
-func redirect(_ *faultProxy, w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "http://192.0.2.1:9/elsewhere", http.StatusTemporaryRedirect)
-}
-
-// raw writes bytes of its own onto the connection.
-func raw(text string, more string, times int) func(*faultProxy, http.ResponseWriter, *http.Request) {
-	return func(_ *faultProxy, w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_ = conn.SetWriteDeadline(time.Now().Add(20 * time.Second))
-		if _, err := io.WriteString(conn, text); err != nil {
-			return
-		}
-		for range times {
-			if _, err := io.WriteString(conn, more); err != nil {
-				return
-			}
-		}
-	}
-}
-
-const garbage = "\xff\xfe\x00{\"vllm:num_requests_running\": [[[[[\x80"
-
-var faults = []fault{
-	{path: pathStart, name: "dropped before", times: 1, do: drop, exits: []int{0, 4}},
-	{path: pathStart, name: "dropped after", times: 1, do: dropAfter, exits: []int{0, 4}},
-	{path: pathStart, name: "500, not started", times: 1, do: answers(500, "Internal Server Error"), exits: []int{0, 4}},
-	{path: pathStart, name: "500, started", times: 1, do: answersAfter(500, "Internal Server Error"), exits: []int{0, 4}},
-	{path: pathStart, name: "503 of a gateway", times: 1, do: answers(503, "no upstream"), exits: []int{0, 4}},
-	{path: pathStart, name: "404", do: answers(404, `{"detail":"Not Found"}`), exits: []int{4}},
-	{path: pathStart, name: "401", do: answers(401, `{"error":"Unauthorized"}`), exits: []int{4}},
-	{path: pathStart, name: "409, somebody records", do: answers(409, `{"error":{"message":"A profiling session is already active."}}`), exits: []int{4}},
-	{path: pathStart, name: "200 and nothing", do: answers(200, ""), exits: []int{5, 6}},
-	{path: pathStart, name: "200 and nothing, once", times: 1, do: answers(200, ""), exits: []int{0, 5, 6}},
-	{path: pathStart, name: "answered after 3 s", do: slow(3 * time.Second), exits: []int{0}, kept: true},
-	{path: pathStart, name: "endless body", times: 1, do: endless, exits: []int{0, 4, 6}},
-	{path: pathStart, name: "endless headers", times: 1, do: raw("HTTP/1.1 200 OK\r\n", "X-More: "+strings.Repeat("x", 8000)+"\r\n", 4096), exits: []int{0, 4}},
-	{path: pathStart, name: "redirect elsewhere", do: redirect, exits: []int{4}},
-	{path: pathStart, name: "no HTTP", times: 1, do: raw("SSH-2.0-OpenSSH_9.6\r\n", "", 0), exits: []int{0, 4}},
-	{path: pathStop, name: "dropped before", times: 1, do: drop, exits: []int{0}, kept: true},
-	{path: pathStop, name: "dropped after", times: 1, do: dropAfter, exits: []int{0}, kept: true},
-	{path: pathStop, name: "500, not stopped", times: 1, do: answers(500, "Internal Server Error"), exits: []int{0}, kept: true},
-	{path: pathStop, name: "500, stopped", times: 1, do: answersAfter(500, "Internal Server Error"), exits: []int{0}, kept: true},
-	{path: pathStop, name: "503 of a gateway", times: 1, do: answers(503, "no upstream"), exits: []int{0}, kept: true},
-	{path: pathStop, name: "503 three times", times: 3, do: answers(503, "no upstream"), exits: []int{0, 4, 6}},
-	{path: pathStop, name: "404, not stopped", times: 1, do: answers(404, `{"detail":"Not Found"}`), exits: []int{0}, kept: true},
-	{path: pathStop, name: "200, not stopped", times: 1, do: answers(200, ""), exits: []int{0}, kept: true},
-	{path: pathStop, name: "answered after 5 s", do: slow(5 * time.Second), exits: []int{0}, kept: true},
-	{path: pathStop, name: "endless body", times: 1, do: endless, exits: []int{0}, kept: true},
-	{path: pathStop, name: "redirect elsewhere", times: 1, do: redirect, exits: []int{0}, kept: true},
-	{path: pathStop, name: "no HTTP", times: 1, do: raw("\x00\x01\x02\r\n\r\n", "", 0), exits: []int{0}, kept: true},
-	{path: pathStop, name: "HTTP/1.0 without length", times: 1, do: raw("HTTP/1.0 200 OK\r\n\r\n", "", 0), exits: []int{0}, kept: true},
-	{path: pathMetrics, name: "dropped", do: drop, exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "404", do: answers(404, "no"), exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "500", do: answers(500, "no"), exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "endless body", do: endless, exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "gzip bomb", do: bomb, exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "garbage", do: answers(200, garbage), exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "a byte at a time", do: trickle, exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "redirect elsewhere", do: redirect, exits: []int{0, 5}, kept: true},
-	{path: pathMetrics, name: "endless headers", do: raw("HTTP/1.1 200 OK\r\n", "X-More: "+strings.Repeat("x", 8000)+"\r\n", 4096), exits: []int{0, 5}, kept: true},
-	{path: pathVersion, name: "garbage", do: answers(200, garbage), exits: []int{4}},
-	{path: pathVersion, name: "endless body", do: endless, exits: []int{4}},
-	{path: pathVersion, name: "500", do: answers(500, ""), exits: []int{0, 4}},
-	{path: pathVersion, name: "dropped once", times: 1, do: drop, exits: []int{0}, kept: true},
-	{path: pathVersion, name: "redirect elsewhere", do: redirect, exits: []int{4}},
-	{path: pathModels, name: "garbage", do: answers(200, garbage), exits: []int{0, 4}},
-	{path: pathModels, name: "endless body", do: endless, exits: []int{0, 4}},
-	{path: pathOpenAPI, name: "garbage", do: answers(200, garbage), exits: []int{0, 4}},
-	{path: pathOpenAPI, name: "gzip bomb", do: bomb, exits: []int{0, 4}},
-	{path: pathCompletions, name: "500", do: answers(500, `{"error":"no"}`), exits: []int{4, 5}},
-	{path: pathCompletions, name: "dropped", do: drop, exits: []int{4, 5}},
-	{path: pathCompletions, name: "endless body", do: endless, exits: []int{0, 4, 5}},
-	{path: pathCompletions, name: "a byte at a time", do: trickle, exits: []int{0, 4, 5}},
-}
-
-// faultProxy stands in front of a server and misbehaves.
-type faultProxy struct {
-	to     *url.URL
-	client *http.Client
-
-	mu     sync.Mutex
-	fault  fault
-	hits   int
-	first  time.Time // the first fault
-	off    time.Time // the server answered a stop
-	starts int       // that reached the server
-	on     bool      // by what reached the server
-}
-
-func (p *faultProxy) set(f fault) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.fault, p.hits, p.first, p.off, p.starts, p.on = f, 0, time.Time{}, time.Time{}, 0, false
-}
-
-func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	f := p.fault
-	hit := r.URL.Path == f.path && (f.times == 0 || p.hits < f.times)
-	if hit {
-		p.hits++
-		if p.first.IsZero() {
-			p.first = time.Now()
-		}
-	}
-	p.mu.Unlock()
-	if hit {
-		f.do(p, w, r)
-		return
-	}
-	p.forward(w, r)
-}
-
-// forward hands a request on, also where whoever asked has gone.
-func (p *faultProxy) forward(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
-	ctx := r.Context()
-	if r.URL.Path == pathStart || r.URL.Path == pathStop {
-		ctx = nil
-	}
-	out, err := http.NewRequest(r.Method, p.to.JoinPath(r.URL.Path).String()+"?"+r.URL.RawQuery, bytes.NewReader(body))
-	if err != nil {
-		return
-	}
-	if ctx != nil {
-		out = out.WithContext(ctx)
-	}
-	out.Header = r.Header.Clone()
-	resp, err := p.client.Do(out)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer resp.Body.Close()
-	p.note(r.URL.Path, resp.StatusCode)
-	for k, v := range resp.Header {
-		w.Header()[k] = v
-	}
-	w.WriteHeader(resp.StatusCode)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return
-			}
-			if f, ok := w.(http.Flusher); ok {
-				f.Flush()
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (p *faultProxy) note(path string, status int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case path == pathStart && status == http.StatusOK:
-		p.starts++
-		p.on = true
-	case path == pathStop && p.on:
-		p.on, p.off = false, time.Now()
-	}
-}
-
-// TestFaults has the embedded engine misbehave in every way seen in the field and
-// some more, and checks after each that its profiler is off, that the run is sealed
-// with an exit code as documented, and that what was recorded is kept.
+// TestFaults has servers misbehave in every way seen in the field and some more, and
+// checks after each that the profiler is off, that the run is sealed with an exit code
+// as documented, that what was recorded is kept, and that nothing is left behind.
 func TestFaults(t *testing.T) {
-	s := chaosEmbedded(t)
-	to, err := url.Parse(s.endpoint)
-	if err != nil {
+	all := slices.Concat(requestFaults, serverFaults)
+	if !wanted("PROFJOB_FAULTS") {
+		all = everyNth(all, 6, 1)
+	}
+	rows := sideBySide(t, all, func(f fault) string { return f.title() }, func(t *testing.T, f fault) string {
+		return f.play(t, f.victim(t))
+	})
+	printFaults(t, rows)
+}
+
+// TestReliabilityVLLM kills runs on a real vLLM, and puts the proxy before it: one
+// server for all of it, which must be well at the end.
+func TestReliabilityVLLM(t *testing.T) {
+	v := vllmVictim(t, "0.32.0")
+	t.Run("chaos", func(t *testing.T) { chaosVLLM(t, v) })
+	t.Run("faults", func(t *testing.T) { faultsVLLM(t, v) })
+	if err := v.complete("4"); err != nil {
+		t.Errorf("the server does not answer any more: %v", err)
+	}
+}
+
+// faultsVLLM has some of the faults: 12 in the long part, 3 else.
+func faultsVLLM(t *testing.T, v *victim) {
+	var some []fault
+	for _, f := range slices.Concat(requestFaults, serverFaults) {
+		if f.real || full() && f.realFull {
+			some = append(some, f)
+		}
+	}
+	var rows []string
+	for _, f := range some {
+		t.Run(f.title(), func(t *testing.T) { rows = append(rows, f.play(t, v)) })
+	}
+	printFaults(t, rows)
+}
+
+func printFaults(t *testing.T, rows []string) {
+	t.Helper()
+	printTable(t, "request or plan step\tfault\thits\texit\tstatus\toff after\toff by\ttraces kept\ttook", rows)
+	fmt.Printf("%d faults\n", len(rows))
+}
+
+// wanted tells whether all of something was asked for by a variable, or as part of all.
+func wanted(variable string) bool { return full() || os.Getenv(variable) != "" }
+
+// everyNth leaves out the others.
+func everyNth[T any](all []T, n, from int) (some []T) {
+	for i := from; i < len(all); i += n {
+		some = append(some, all[i])
+	}
+	return some
+}
+
+// sideBySide plays each case as a subtest, a few at a time, and gives their rows in order.
+func sideBySide[T any](t *testing.T, cases []T, name func(T) string, play func(*testing.T, T) string) []string {
+	t.Helper()
+	const most = 5 // much of a case is waiting
+	rows := make([]string, len(cases))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range most {
+		wg.Go(func() {
+			for i := range next {
+				rows[i] = name(cases[i])
+				t.Run(name(cases[i]), func(t *testing.T) { rows[i] = play(t, cases[i]) })
+			}
+		})
+	}
+	for i := range cases {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return rows
+}
+
+func (f fault) title() string {
+	return strings.Trim(strings.Join([]string{f.job, f.at, f.path, f.name}, " "), " ")
+}
+
+// where says which requests are hit, for the table.
+func (f fault) where() string {
+	where := strings.TrimSpace(f.at + " " + f.path)
+	if where == "" {
+		where = "the server"
+	}
+	if f.job != "" {
+		where = f.job + ": " + where
+	}
+	return where
+}
+
+// victim is the server of one fault.
+func (f fault) victim(t *testing.T) *victim {
+	t.Helper()
+	if f.job == "launched" {
+		return unstarted(t, t.TempDir(), f.engine...)
+	}
+	return embeddedVictim(t, f.engine...)
+}
+
+// play runs the fault's job and gives the row of the table.
+func (f fault) play(t *testing.T, v *victim) string {
+	a := newArena(t, v, "jobs/faults.hcl")
+	p := newFaultProxy(t, a, f)
+	a.reach, a.vars = "http://"+p.address, slices.Clone(f.vars)
+	if f.job == "launched" {
+		a.vars = append(a.vars, "command="+v.launchCommand(t))
+		go p.listenOnce(a, t.Context().Done())
+	} else if err := p.listen(); err != nil {
 		t.Fatal(err)
 	}
-	p := &faultProxy{to: to, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}}
-	front := httptest.NewUnstartedServer(p)
-	front.Config.ErrorLog = nil
-	front.Start()
-	defer front.Close()
-	c := &chaos{server: s, dir: t.TempDir()}
-	var rows []string
-	for i, f := range faults {
-		if !full() && os.Getenv("PROFJOB_FAULTS") == "" && i%6 != 1 {
-			continue
-		}
-		rows = append(rows, c.fault(t, p, front.URL, f))
+	if f.before != nil {
+		f.before(t, a)
 	}
-	printTable(t, "request\tfault\thits\texit\tstatus\tprofiler off after\ttraces kept\ttook", rows)
+	others := v.finished(t)
+	began := time.Now()
+	exit, stderr := f.run(t, a)
+	took := time.Since(began)
+
+	row := f.judge(t, a, p, exit, stderr, others)
+	if t.Failed() {
+		t.Logf("exit %d, stderr:\n%s", exit, stderr)
+		a.show(t)
+	}
+	a.clear(t)
+	return row + "\t" + seconds(took)
 }
 
-func (c *chaos) fault(t *testing.T, p *faultProxy, endpoint string, f fault) string {
+// run runs the job to its end.
+func (f fault) run(t *testing.T, a *arena) (exit int, stderr string) {
 	t.Helper()
-	p.set(f)
-	began := time.Now()
-	r := run(t, "jobs/faults.hcl", append([]string{"--var", "endpoint=" + endpoint, "--var", "trace_dir=" + c.server.traceDir}, f.args...)...)
-	took := time.Since(began)
-	name := f.path + " " + f.name
-	if !slices.Contains(f.exits, r.exit) {
-		t.Errorf("%s: exit %d, want one of %v\n%s", name, r.exit, f.exits, r.stderr)
+	cmd := a.job(t, cmp.Or(f.job, "steps"))
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	if strings.Contains(r.stderr, "panic:") || strings.Contains(r.stderr, "goroutine ") {
-		t.Errorf("%s: a panic reached the user:\n%s", name, r.stderr)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // its exit code says how it went
+	}()
+	late := time.AfterFunc(4*time.Minute, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	defer late.Stop()
+	if f.beside != nil && a.await(atWindow, done) {
+		f.beside(t, a)
 	}
-	if len(r.manifests) != 1 {
-		t.Errorf("%s: %d manifests\n%s", name, len(r.manifests), r.stderr)
-		return name
+	<-done
+	return cmd.ProcessState.ExitCode(), said.String()
+}
+
+// judge checks what must hold, and gives all of the row but the time it took.
+func (f fault) judge(t *testing.T, a *arena, p *faultProxy, exit int, stderr string, others map[string]bool) string {
+	t.Helper()
+	if !slices.Contains(f.exits, exit) || !documented(exit) {
+		t.Errorf("exit %d, want one of %v", exit, f.exits)
 	}
-	m := r.manifests[0]
-	kept := 0
-	for _, file := range m.Files {
-		if sum, err := archive.HashFile(filepath.Join(m.Dir, filepath.FromSlash(file.Path))); err != nil || sum.SHA256 != file.SHA256 {
-			t.Errorf("%s: %s is not what the manifest says: %v", name, file.Path, err)
-		}
-		if file.Kind == archive.KindTrace && file.TrimmedFrom == "" {
-			kept++
-		}
+	if strings.Contains(stderr, "panic:") || strings.Contains(stderr, "goroutine ") {
+		t.Error("a panic reached the user")
+	}
+	if f.do != nil && p.hits == 0 {
+		t.Error("it was never asked for")
+	}
+	off, after := f.proveOff(t, a), p.offAfter()
+	a.waitGone(t)
+	a.noTemporaryFiles(t)
+	if left := a.unfinished(t); len(left) > 0 {
+		t.Errorf("not sealed: %v", left)
+	}
+	if f.left || f.off == theirs { // theirs is written by a stop of their own
+		others = a.finished(t)
+	}
+	kept, status := a.kept(t, others), "?"
+	for _, m := range a.manifests(t) {
+		status = string(m.Status)
 	}
 	if f.kept && kept == 0 {
-		t.Errorf("%s: no trace was kept\n%s", name, r.stderr)
+		t.Error("no trace was kept")
 	}
-	p.mu.Lock()
-	hits, first, off, on := p.hits, p.first, p.off, p.on
-	p.mu.Unlock()
-	if hits == 0 {
-		t.Errorf("%s: it was never asked for", name)
+	return fmt.Sprintf("%s\t%s\t%d\t%d\t%s\t%s\t%s\t%d", f.where(), f.name, p.hits, exit, status, after, off, kept)
+}
+
+// proveOff has the fault's proof that the profiler is off, and says what it was.
+func (f fault) proveOff(t *testing.T, a *arena) string {
+	t.Helper()
+	switch f.off {
+	case byEnd:
+		if a.victim.listens() {
+			t.Error("the server still listens")
+		}
+	case theirs:
+		if !a.sessionOn(t) {
+			t.Error("the session of somebody else was ended")
+		}
+		post(t, a.endpoint+pathStop, "")
+	case byStop:
+		a.stopProves(t)
+	default:
+		if a.sessionOn(t) || a.gateBusy(t) {
+			t.Error("the profiler or the gate is still on")
+		}
+		a.stopProves(t)
+		return "state, stop"
 	}
-	if on || c.profilerOn(t) {
-		t.Errorf("%s: the profiler is still on\n%s", name, r.stderr)
-		post(t, c.server.endpoint+pathStop)
+	return string(f.off)
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// servers are the servers that runs have launched.
+func (a *arena) servers() (pids []int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, name := range names {
+		environ, err := os.ReadFile(name)
+		command, err2 := os.ReadFile(filepath.Join(filepath.Dir(name), "cmdline"))
+		if errors.Join(err, err2) != nil || !bytes.Contains(environ, []byte(a.mark())) || !bytes.Contains(command, []byte("\x00engine\x00")) {
+			continue
+		}
+		var pid int
+		if _, err := fmt.Sscanf(filepath.Base(filepath.Dir(name)), "%d", &pid); err == nil {
+			pids = append(pids, pid)
+		}
 	}
-	after := "was not on"
-	if !off.IsZero() {
-		after = fmt.Sprintf("%.1f s", max(0, off.Sub(first).Seconds()))
+	return pids
+}
+
+// launchCommand is the command of an engine that a run launches, in HCL: where traces
+// go it is told by the run.
+func (v *victim) launchCommand(t *testing.T) string {
+	t.Helper()
+	command := []string{profjob(t)}
+	for i := 0; i < len(v.args); i++ {
+		if v.args[i] == "--trace-dir" {
+			i++
+			continue
+		}
+		command = append(command, v.args[i])
 	}
-	c.clear(t)
-	return fmt.Sprintf("%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.1f s", f.path, f.name, hits, r.exit, m.Status, after, kept, took.Seconds())
+	return hclStrings(command)
 }

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,13 @@ func (a *armed) hasWritten(t Target) bool {
 	return a.written[t.Name]
 }
 
+func (a *armed) has(s server) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.all[s.Endpoint]
+	return ok
+}
+
 func (a *armed) remove(s server) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -70,6 +78,11 @@ func (a *armed) list() []server {
 const (
 	startTimeout  = time.Minute
 	stopAgainWait = time.Second
+	// goneFor is how long nobody listens at an endpoint until its server counts as gone
+	// and its profiler with it.
+	goneFor = 10 * time.Second
+	// stopTries is how often a stop is sent that is answered while its session goes on.
+	stopTries = 5
 )
 
 // start asks one server to begin; from before the request until a stop the
@@ -147,8 +160,9 @@ func startFailure(s server, err error) error {
 }
 
 // stop asks one server to end its recording, and once more where the first
-// answer proves nothing. The endpoint stays armed unless the server itself has
-// answered, or nobody listens there any more.
+// answer proves nothing; a few times where the server itself says that its session
+// goes on. The endpoint stays armed unless the server itself has answered, or nobody
+// listens there any more.
 //
 // The journal's own errors do not keep a stop from being sent; its next line
 // reports them.
@@ -158,7 +172,8 @@ func (r *Run) stop(ctx context.Context, s server) error {
 		return err
 	}
 	var err error
-	for try := range 2 {
+	active, gone := false, false
+	for try, tries := 0, 2; try < tries && !gone; try++ {
 		if try > 0 && r.Clock.Sleep(ctx, stopAgainWait) != nil {
 			break
 		}
@@ -166,19 +181,57 @@ func (r *Run) stop(ctx context.Context, s server) error {
 		began := r.Clock.Now()
 		err = s.Client.Stop(ctx)
 		_ = r.outcome("stop", s, began, err)
-		if err == nil || engine.NotRecording(err) {
+		active = (err == nil || engine.StopAnswered(err)) && engine.Active(ctx, s.Client)
+		if err == nil && !active || engine.NotRecording(err) {
 			r.disown(ctx, s)
 			return nil
 		}
-		if engine.Gone(err) {
-			break
+		gone = engine.Gone(err) && !r.comesBack(ctx, s)
+		if active || engine.Gone(err) {
+			tries = min(try+2, stopTries)
 		}
 	}
-	if engine.StopAnswered(err) || engine.Gone(err) {
+	switch {
+	case active && err == nil:
+		return errStillOn
+	case active:
+		return fmt.Errorf("%w: %w", errStillOn, err)
+	case engine.StopAnswered(err), engine.Gone(err):
 		r.disown(ctx, s)
 	}
 	return err
 }
+
+// comesBack tells whether somebody listens at an endpoint again, for which it waits a
+// little: what refuses connections need not be the server itself. A launched server
+// whose process has ended does not come back.
+func (r *Run) comesBack(ctx context.Context, s server) bool {
+	p, launched := r.processes[s.Target.Name]
+	for began := r.Clock.Now(); r.Clock.Now().Sub(began) < goneFor; {
+		if launched && hasEnded(p) {
+			return false
+		}
+		if !engine.Gone(ready(ctx, s)) {
+			return true
+		}
+		if r.Clock.Sleep(ctx, stopAgainWait/2) != nil {
+			return false
+		}
+	}
+	return false
+}
+
+func hasEnded(p Process) bool {
+	select {
+	case <-p.Exited():
+		return true
+	default:
+		return false
+	}
+}
+
+// errStillOn: the server says that its session goes on, whatever it answered.
+var errStillOn = errors.New("the server says that its profiling session is still active")
 
 func (r *Run) outcome(action string, s server, began time.Time, err error) error {
 	ev := event.Outcome{Place: r.Place, Action: action, Target: s.Target.Name, Endpoint: s.Endpoint,
@@ -212,13 +265,13 @@ func (r *Run) stopOwed(ctx context.Context, s server) error {
 		return nil
 	case engine.Gone(err):
 		return r.warn("%s: the server is gone, and its profiler with it: %v", s.Target.Name, err)
-	case engine.StopAnswered(err):
+	case engine.StopAnswered(err) && !errors.Is(err, errStillOn):
 		return r.warn("%s: %v: nothing was recording any more, or it could not write its trace", s.Target.Name, err)
 	case errors.Is(err, gate.ErrSession):
 		return r.warn("%s: the gate knows nothing of the window any more: it is not armed", s.Target.Name)
 	case s.session != "":
 		return finalServerFailure("%s: its gate may still be armed; it ends by itself %s after it last heard of us: %w", s.Target.Name, gateLease, err)
-	case r.armed.hasWritten(s.Target):
+	case r.armed.hasWritten(s.Target) && !errors.Is(err, errStillOn):
 		r.disown(ctx, s)
 		return r.warn("%s: %v; its trace is complete, so its profiler is off", s.Target.Name, err)
 	}

@@ -119,7 +119,15 @@ func (c *Collect) Do(ctx context.Context, run *Run) (any, error) {
 		errs = append(errs, incomplete("collect: %d traces of workers, collect.expect.ranks asks for %d: %s",
 			got, c.ExpectRanks, strings.Join(paths(result.Files), ", ")))
 	}
+	if c.allByGate(run) { // whose files are there whole: what failed was the way
+		return result, errors.Join(errs...)
+	}
 	return result, errorPermanent(errors.Join(errs...))
+}
+
+// allByGate tells whether all files come through gates.
+func (c *Collect) allByGate(run *Run) bool {
+	return !slices.ContainsFunc(c.Targets, func(t Target) bool { return !run.byGate(t) })
 }
 
 // gathering is the collecting of one target's files.
@@ -140,6 +148,7 @@ type gathering struct {
 	listing Snapshot      // as it was at the last look
 	changed time.Time     // when it last differed from the one before
 	again   bool          // the stops were sent once more
+	died    error         // why nothing more is waited for
 }
 
 // expect works out from what became of the stops what must be there, and how long
@@ -148,7 +157,7 @@ func (g *gathering) expect(window WindowResult) {
 	g.grace, g.stopped = graceAnswered, "the server is lost"
 	unanswered := false
 	for _, e := range window.Endpoints {
-		if e.Target != g.target.Name || e.Lost() || e.ByItself && e.Ended != EndedRecorded {
+		if e.Target != g.target.Name || e.Lost() || e.StartError != "" || e.ByItself && e.Ended != EndedRecorded {
 			continue
 		}
 		if g.need++; g.need == 1 {
@@ -174,7 +183,10 @@ func (g *gathering) expect(window WindowResult) {
 // gather copies until all is there that must be and all that is there is complete.
 func (g *gathering) gather(ctx context.Context) error {
 	g.changed = g.run.Clock.Now()
+	alive, stop := g.whileAlive(ctx)
+	defer stop()
 	for {
+		g.giveUpTheDead(ctx, alive)
 		listed, err := g.look(ctx)
 		if err != nil {
 			return g.cutShort(ctx, err)
@@ -200,6 +212,26 @@ func (g *gathering) gather(ctx context.Context) error {
 			return g.cutShort(ctx, err)
 		}
 	}
+}
+
+// whileAlive gives a context that ends once a server has died whose stop was not
+// answered, and which so may have died of it.
+func (g *gathering) whileAlive(ctx context.Context) (alive context.Context, stop func()) {
+	servers, err := g.run.servers([]Target{g.target})
+	if g.grace > 0 || err != nil {
+		return ctx, func() {}
+	}
+	return g.run.whileAlive(ctx, servers, "wrote its trace", patienceOfWriting)
+}
+
+// giveUpTheDead waits for nothing more of a server that has died: what is complete by
+// now is all there will be.
+func (g *gathering) giveUpTheDead(ctx, alive context.Context) {
+	if g.died != nil || ctx.Err() != nil || alive.Err() == nil {
+		return
+	}
+	g.died, g.again = context.Cause(alive), true
+	g.changed, g.grace = g.run.Clock.Now(), graceAgain
 }
 
 // stopAgain sends the stops of a target once more where its traces do not come: an
@@ -243,6 +275,9 @@ func (g *gathering) missing(ctx context.Context, got int, listed []hostfs.File) 
 		if _, ok := g.have[f.Path]; !ok {
 			unfinished = append(unfinished, f.Path)
 		}
+	}
+	if g.died != nil {
+		return fmt.Errorf("%w; %s holds %d of %d complete traces of workers of this window", g.died, g.dir(), got, g.need)
 	}
 	text := fmt.Sprintf("%s, and %s holds %d of %d complete traces of workers of this window", g.stopped, g.dir(), got, g.need)
 	switch _, err := g.run.Files(g.dir()).List(ctx, "."); {

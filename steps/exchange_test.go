@@ -3,6 +3,8 @@ package steps
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -53,14 +55,20 @@ func TestStartFails(t *testing.T) {
 				if errors.As(err, &f) && f.Final != c.final {
 					t.Errorf("final %t", f.Final)
 				}
-				if result != nil {
-					t.Errorf("a result of a window that never was: %+v", result)
-				}
 				if took := time.Since(began); took != c.takes {
 					t.Errorf("it took %s", took)
 				}
-				if got := h.asked("a", "b"); got != "a:start b:start" {
-					t.Errorf("asked %s", got)
+				// What may have begun is in the result, so that what it wrote is kept.
+				var begun []string
+				for _, e := range result.(WindowResult).Endpoints {
+					begun = append(begun, fmt.Sprintf("%s %t %t", e.Endpoint, e.StartError != "", e.Stopped))
+				}
+				wantBegun := []string{"http://b false true"}
+				if c.ours {
+					wantBegun = []string{"http://a true true", "http://b false true"}
+				}
+				if !slices.Equal(begun, wantBegun) {
+					t.Errorf("begun (start failed, stopped): %v, want %v", begun, wantBegun)
 				}
 				if err := w.Undo(t.Context(), h.Run); err != nil {
 					t.Errorf("clean up: %v", err)
@@ -209,7 +217,19 @@ func TestStopFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHost(t)
 				w := manualWindow(time.Second, h.serve("a"))
-				h.server("a").stop = c.stop
+				server := h.server("a")
+				server.stop = func(ctx context.Context, try int) error {
+					if c.stop == nil {
+						return nil
+					}
+					err := c.stop(ctx, try)
+					if engine.Gone(err) { // and stays so
+						server.mu.Lock()
+						defer server.mu.Unlock()
+						server.ready = func(context.Context) error { return err }
+					}
+					return err
+				}
 				result, err := h.do(t.Context(), w)
 				failed(t, err, c.exit, "")
 				e := result.(WindowResult).Endpoints[0]
@@ -271,6 +291,93 @@ func TestStopUnansweredButWritten(t *testing.T) {
 		}
 		failed(t, w.Undo(t.Context(), h.Run), ExitServer, "may still be on")
 	})
+}
+
+// A server that answers a stop with an error and says that its session goes on is
+// asked again, and counts as stopped only once it says otherwise.
+func TestStopAnsweredAndGoesOn(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		until int // the stop that ends the session
+		asked string
+		owed  int
+	}{
+		{"ends at the third", 3, "a:start,stop,stop,stop", 0},
+		{"never ends", 1000, "a:start,stop,stop,stop,stop,stop", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve("a")
+				w := manualWindow(time.Second, target)
+				server := h.server("a")
+				server.active = true
+				server.stop = func(_ context.Context, try int) error {
+					server.active = try < c.until
+					return status(500, nil)
+				}
+				result, err := h.do(t.Context(), w)
+				if err != nil || h.asked("a") != c.asked {
+					t.Errorf("asked %s, %v", h.asked("a"), err)
+				}
+				if e := result.(WindowResult).Endpoints[0]; e.Stopped != (c.owed == 0) {
+					t.Errorf("stopped %t", e.Stopped)
+				}
+				if len(h.armed.list()) != c.owed {
+					t.Errorf("owed %v", h.armed.list())
+				}
+				h.armed.wrote(target) // a bound may have written it: no proof for the session
+				if err := w.Undo(t.Context(), h.Run); (err != nil) != (c.owed > 0) {
+					t.Errorf("clean up: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A connection that is refused need not be the server's end: it is waited for a
+// little, and asked again once somebody listens.
+func TestStopRefused(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		back  time.Duration // after the stop that was refused; 0: never
+		asked string
+		takes time.Duration
+	}{
+		{"for ever", 0, "a:start,stop", goneFor},
+		{"for 3 s", 3 * time.Second, "a:start,stop,stop", 3*time.Second + stopAgainWait},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve("a")
+				server := h.server("a")
+				var refused time.Time
+				server.stop = func(_ context.Context, try int) error {
+					if try > 1 {
+						return nil
+					}
+					refused = time.Now()
+					server.mu.Lock()
+					defer server.mu.Unlock()
+					server.ready = func(context.Context) error {
+						if c.back > 0 && time.Since(refused) >= c.back {
+							return nil
+						}
+						return errRefusedConn
+					}
+					return errRefusedConn
+				}
+				_, err := h.do(t.Context(), manualWindow(time.Second, target))
+				if (err != nil) != (c.back == 0) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(refused); took != c.takes || h.asked("a") != c.asked || len(h.armed.list()) > 0 {
+					t.Errorf("asked %s in %s, owed %v", h.asked("a"), took, h.armed.list())
+				}
+			})
+		})
+	}
 }
 
 // An interrupt while a start is under way waits for its answer, and then stops
@@ -354,12 +461,17 @@ func TestUndoWithoutTime(t *testing.T) {
 		target := h.serve("a", "b")
 		w := stepsWindow(3, target)
 		h.server("a").start = always(errReset)
-		h.server("a").stop = func(ctx context.Context, _ int) error { return hangs(ctx) }
+		h.server("a").stop = func(ctx context.Context, n int) error {
+			if n <= 2 {
+				return errReset
+			}
+			return hangs(ctx)
+		}
 		_, _ = h.do(t.Context(), w)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		failed(t, w.Undo(ctx, h.Run), ExitServer, "may still be on")
-		if got := h.asked("a", "b"); got != "a:start,stop b:start,stop" {
+		if got := h.asked("a", "b"); got != "a:start,stop,stop,stop b:start,stop" {
 			t.Errorf("asked %s", got)
 		}
 		if owed := h.armed.list(); len(owed) != 1 || owed[0].Endpoint != "http://a" {

@@ -27,6 +27,9 @@ func (c *Collect) fromGate(ctx context.Context, run *Run, t Target, window Windo
 		if err != nil {
 			return all, incomplete("%w", err)
 		}
+		if err := run.disarmLate(ctx, t, e); err != nil {
+			errs = append(errs, incomplete("%w", err))
+		}
 		f := gateFetch{Collect: c, run: run, client: client, endpoint: e}
 		if err := f.fits(ctx); err != nil {
 			errs = append(errs, err)
@@ -41,6 +44,30 @@ func (c *Collect) fromGate(ctx context.Context, run *Run, t Target, window Windo
 		}
 	}
 	return all, errors.Join(errs...)
+}
+
+// disarmLate disarms a gate once more whose answer did not come when its window
+// closed: only it can tell which files there are.
+func (r *Run) disarmLate(ctx context.Context, t Target, e EndpointWindow) error {
+	if e.Stopped || e.Gate.Workers != nil {
+		return nil
+	}
+	servers, err := r.servers([]Target{t})
+	if err != nil {
+		return err
+	}
+	for _, s := range servers {
+		if s.Endpoint != e.Endpoint {
+			continue
+		}
+		s.session = e.Gate.Session
+		status, err := r.disarm(ctx, s)
+		if err != nil {
+			return fmt.Errorf("ask the gate at %s for its files: %w", e.Endpoint, err)
+		}
+		e.Gate.Workers = status.Workers // verify reads it there
+	}
+	return nil
 }
 
 // gateFetch fetches the files of one endpoint's session.

@@ -83,6 +83,9 @@ func (r *Run) disarm(ctx context.Context, s server) (*gate.Status, error) {
 	_ = r.Emit(event.Intent{Place: r.Place, Action: "disarm", Target: s.Target.Name, Endpoint: s.Endpoint, Session: s.session})
 	began := r.Clock.Now()
 	status, err := s.gate.Finish(ctx, s.session)
+	if engine.Gone(err) && r.comesBack(ctx, s) {
+		status, err = s.gate.Finish(ctx, s.session)
+	}
 	_ = r.outcome("disarm", s, began, err) // the journal's next line reports its error
 	if err == nil || errors.Is(err, gate.ErrSession) || engine.Gone(err) {
 		r.disown(ctx, s)

@@ -162,7 +162,7 @@ func TestGatedWindow(t *testing.T) {
 		{"busy", answers{"arm": says(409, refusal("busy", "session x is armed"))}, "", ExitServer, "session x is armed", 0},
 		{"another secret", answers{"arm": says(401, refusal("unauthorized", "wrong"))}, "", ExitServer, "refused the secret", 0},
 		{"no gate any more", answers{}, "", ExitServer, "has no gate", 0},
-		{"an arming of which nobody knows", answers{"arm": says(0, nil), "disarm": says(200, over("disarm"))}, "", ExitServer, "arm the gate", 1},
+		{"an arming of which nobody knows", answers{"arm": says(0, nil), "disarm": says(200, over("disarm"))}, EndedAborted, ExitServer, "arm the gate", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t)

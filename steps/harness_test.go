@@ -143,6 +143,7 @@ type fakeServer struct {
 	endpoint string
 	start    func(ctx context.Context, try int) error
 	stop     func(ctx context.Context, try int) error
+	active   bool // it says that its session is
 	ready    func(ctx context.Context) error
 	metrics  func(ctx context.Context) (engine.Metrics, error)
 	probe    func() (engine.Info, error)
@@ -173,6 +174,8 @@ func (s *fakeServer) Probe(context.Context) (engine.Info, error) {
 	}
 	return s.probe()
 }
+
+func (s *fakeServer) SessionActive(context.Context) (bool, error) { return s.active, nil }
 
 func (s *fakeServer) Ready(ctx context.Context) error {
 	s.mu.Lock()
@@ -259,11 +262,15 @@ func (g *fakeGuard) Intend(_ context.Context, what Intent) error {
 func (g *fakeGuard) Begun(context.Context, Intent) error { return nil }
 func (g *fakeGuard) Over(context.Context, Intent) error  { return nil }
 
-func (g *fakeGuard) Launch(_ context.Context, spec LaunchSpec) (Process, error) {
+func (g *fakeGuard) Launch(ctx context.Context, spec LaunchSpec) (Process, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.specs = append(g.specs, spec)
-	return g.launch(spec)
+	p, err := g.launch(spec)
+	if ctx.Err() != nil { // the answer is not waited for
+		return nil, context.Cause(ctx)
+	}
+	return p, err
 }
 
 // fakeProcess is a launched server that ends when it is told to.

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 
 // unhealthy waits until a server does not serve any more, or all of the load
 // fails, and gives that as an error; nil once ctx has ended. doing says what the
-// server did meanwhile ("recorded").
-func (r *Run) unhealthy(ctx context.Context, s server, doing string) error {
+// server did meanwhile ("recorded"), patience how long it may go on with an error.
+func (r *Run) unhealthy(ctx context.Context, s server, doing string, patience func(error) time.Duration) error {
 	answered := r.Clock.Now()
 	for r.Clock.Sleep(ctx, checkEvery) == nil {
 		if t := r.traffic; t != nil {
@@ -57,6 +58,15 @@ func patience(err error) time.Duration {
 	return mute
 }
 
+// patienceOfWriting is that with a server which writes: as long as its answers do not
+// come it may be frozen for many minutes (vLLM 22748, 54322).
+func patienceOfWriting(err error) time.Duration {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return math.MaxInt64
+	}
+	return patience(err)
+}
+
 // overBefore waits for the end of a launched server and gives it as an error; nil
 // where ctx ended before.
 func overBefore(ctx context.Context, p Process, t Target, doing string) error {
@@ -71,7 +81,7 @@ func overBefore(ctx context.Context, p Process, t Target, doing string) error {
 // whileAlive gives a context that ends, with the reason as its cause, once one of
 // the servers has died or all of the load fails. The caller calls stop, which
 // returns when nothing looks at the servers any more.
-func (r *Run) whileAlive(ctx context.Context, servers []server, doing string) (alive context.Context, stop func()) {
+func (r *Run) whileAlive(ctx context.Context, servers []server, doing string, patience func(error) time.Duration) (alive context.Context, stop func()) {
 	alive, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	watch := func(where string, wait func() error) {
@@ -83,7 +93,7 @@ func (r *Run) whileAlive(ctx context.Context, servers []server, doing string) (a
 	}
 	watched := map[string]bool{}
 	for _, s := range servers {
-		watch(s.Endpoint, func() error { return r.unhealthy(alive, s, doing) })
+		watch(s.Endpoint, func() error { return r.unhealthy(alive, s, doing, patience) })
 		if p, launched := r.processes[s.Target.Name]; launched && !watched[s.Target.Name] {
 			watched[s.Target.Name] = true
 			watch(s.Target.Name, func() error { return overBefore(alive, p, s.Target, doing) })

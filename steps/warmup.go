@@ -63,7 +63,7 @@ func (w *Warmup) Do(ctx context.Context, run *Run) (any, error) {
 		}
 	}
 	// A server that dies completes no more requests: that is its end, no warmup that is too slow.
-	alive, stop := run.whileAlive(ctx, servers, "warmed up")
+	alive, stop := run.whileAlive(ctx, servers, "warmed up", patience)
 	defer stop()
 	return w.wait(alive, run, servers)
 }

@@ -310,7 +310,7 @@ func nextPoll(seen, need int64, open time.Duration) time.Duration {
 
 // health waits until the server does not serve any more, or all of the load fails.
 func (w *endpointWatch) health(ctx context.Context) ending {
-	return ending{err: w.run.unhealthy(ctx, w.server, "recorded")}
+	return ending{err: w.run.unhealthy(ctx, w.server, "recorded", patience)}
 }
 
 // process waits for the end of a launched server.

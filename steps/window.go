@@ -56,6 +56,9 @@ type EndpointWindow struct {
 	StartAnswered time.Time `json:"start_answered"`
 	StopSent      time.Time `json:"stop_sent"`
 	StopAnswered  time.Time `json:"stop_answered"`
+	// StartError is why the start failed, where a recording may have begun all the
+	// same: what there is of it is kept, and nothing has to be.
+	StartError string `json:"start_error,omitempty"`
 	// Stopped: the server itself has answered the stop, be it with an error, so
 	// that what it writes it has written.
 	Stopped   bool   `json:"stopped"`
@@ -189,8 +192,36 @@ func errorPermanent(err error) error {
 	return backoff.Permanent(err)
 }
 
-// startAll sends every start at once. Where one fails, the error is returned and
-// the others are left for Undo to stop.
+// stopBegun stops what may have begun though not all starts were answered well, and
+// gives the windows of those endpoints: what they wrote is kept.
+func (w *Window) stopBegun(ctx context.Context, run *Run, servers []server, windows []EndpointWindow) []EndpointWindow {
+	begun := make([]*EndpointWindow, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers[:len(windows)] {
+		if !run.armed.has(s) {
+			continue // a refusal, or never sent
+		}
+		e := &windows[i]
+		e.Ended, begun[i] = EndedAborted, e
+		wg.Go(func() {
+			err := safely("stop "+s.Endpoint, func() error { return w.stopOne(ctx, run, s, e) })
+			if err != nil {
+				e.Error = err.Error()
+			}
+		})
+	}
+	wg.Wait()
+	var all []EndpointWindow
+	for _, e := range begun {
+		if e != nil {
+			all = append(all, *e)
+		}
+	}
+	return all
+}
+
+// startAll sends every start at once. Where one fails, the error is returned with
+// the windows, of which some may be open.
 func (w *Window) startAll(ctx context.Context, run *Run, servers []server, before map[string]Snapshot) ([]EndpointWindow, error) {
 	windows := make([]EndpointWindow, len(servers))
 	errs := make([]error, len(servers))
@@ -212,6 +243,9 @@ func (w *Window) startAll(ctx context.Context, run *Run, servers []server, befor
 			windows[i].StartSent = run.Clock.Now()
 			errs[i] = safely("start "+s.Endpoint, func() error { return w.start(ctx, run, s, &windows[i]) })
 			windows[i].StartAnswered = run.Clock.Now()
+			if errs[i] != nil {
+				windows[i].StartError = errs[i].Error()
+			}
 		})
 	}
 	wg.Wait()
@@ -282,6 +316,8 @@ func (w *Window) record(ctx context.Context, run *Run, servers []server, result 
 	}
 	windows, err := w.startAll(ctx, run, servers, result.Before)
 	if err != nil {
+		result.Endpoints = w.stopBegun(ctx, run, servers, windows)
+		result.Ended = EndedAborted
 		return err
 	}
 	result.Endpoints = windows
@@ -342,7 +378,7 @@ func (w *Window) stopOne(ctx context.Context, run *Run, s server, e *EndpointWin
 		err = run.stop(ctx, s)
 	}
 	e.StopAnswered = run.Clock.Now()
-	e.Stopped = err == nil || engine.StopAnswered(err)
+	e.Stopped = err == nil || engine.StopAnswered(err) && !errors.Is(err, errStillOn)
 	if err == nil {
 		return nil
 	}

@@ -105,6 +105,11 @@ func faults() []fault {
 	return []fault{
 		{"start-500", func(f *embedded.Faults) { f.StartStatus = 500 }},
 		{"start-ignored", func(f *embedded.Faults) { f.StartIgnored = true }},
+		{"start-half", func(f *embedded.Faults) { f.StartHalf = true }},
+		{"start-blocks", func(f *embedded.Faults) { f.StartBlocks = true }},
+		{"die-at-start", func(f *embedded.Faults) { f.DieAtStart = true }},
+		{"die-at-export", func(f *embedded.Faults) { f.DieAtExport = true }},
+		{"health-steps", func(f *embedded.Faults) { f.HealthSteps = true }},
 		{"die-at-first-step", func(f *embedded.Faults) { f.DieAtFirstStep = true }},
 		{"die-after-start", func(f *embedded.Faults) { f.DieAfterStart = true }},
 		{"stop-delay", func(f *embedded.Faults) { f.StopDelay = 4 * time.Second }},

@@ -112,6 +112,21 @@ type Faults struct {
 	// StartIgnored answers /start_profile with 200 and starts nothing, as the
 	// Omni-Infer fork does in its token mode.
 	StartIgnored bool
+	// StartHalf answers /start_profile with 500 though the worker's profiler has
+	// started: where one of several profilers fails to start, vLLM 0.32.0 tells of
+	// a failure, forgets the session, and leaves the others recording.
+	StartHalf bool
+	// StartBlocks answers /start_profile only once the recording has ended, by its
+	// bound or by a stop, as SGLang 0.4.6 does with num_steps.
+	StartBlocks bool
+	// DieAtStart ends the server at a /start_profile, as SGLang 0.5.23 does where it
+	// is asked for activities that the host cannot have.
+	DieAtStart bool
+	// DieAtExport ends the server while it writes a recording's file, half of which
+	// stays, as SGLang 0.5.23 does where it cannot write there.
+	DieAtExport bool
+	// HealthSteps has each /health run a prefill, as SGLang's does.
+	HealthSteps bool
 	// DieAtFirstStep ends the server at its first pass, though it looked alive
 	// before: vLLM 0.12.0 on CPU does so once profiling is configured.
 	DieAtFirstStep bool

@@ -134,6 +134,9 @@ func (e *engine) run(ctx context.Context) error {
 	e.profiler.pause = func(d time.Duration) { pause(ctx, d) }
 	for ctx.Err() == nil {
 		e.receive()
+		if e.profiler.died {
+			return ErrDied
+		}
 		if !e.scheduler.ready() {
 			e.idle(ctx)
 			continue

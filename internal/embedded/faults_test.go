@@ -3,9 +3,13 @@ package embedded
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"os"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 func TestStartFaults(t *testing.T) {
@@ -144,5 +148,101 @@ func TestShutdownFailsRequestsInFlight(t *testing.T) {
 	<-r.ended
 	if r.err != nil {
 		t.Errorf("Serve ended with %v", r.err)
+	}
+}
+
+// TestDeathOfTheProfiler: at a start, or half way through a trace.
+func TestDeathOfTheProfiler(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		faults Faults
+		files  int
+	}{
+		{"at a start", Faults{DieAtStart: true}, 0},
+		{"at export", Faults{DieAtExport: true}, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			exits := make(chan int, 1)
+			tc.faults.Exit = func(status int) { exits <- status }
+			dir := t.TempDir()
+			r := serve(t, Config{TraceDir: dir, IgnoreFrontend: true, Faults: tc.faults})
+			r.complete(3, 3)
+			_, _ = r.do(t.Context(), "POST", "/start_profile", "") // what it answers as it dies is of no interest
+			_, _ = r.do(t.Context(), "POST", "/stop_profile", "")
+			<-r.ended
+			if !errors.Is(r.err, ErrDied) {
+				t.Errorf("Serve ended with %v, want ErrDied", r.err)
+			}
+			if status := <-exits; status != 1 {
+				t.Errorf("exit status %d, want 1", status)
+			}
+			found := files(t, dir, "rank0.*.json.gz")
+			if len(found) != tc.files {
+				t.Fatalf("files %q, want %d", found, tc.files)
+			}
+			for _, path := range found {
+				if _, err := readGzip(path); err == nil {
+					t.Errorf("%s is whole", path)
+				}
+			}
+		})
+	}
+}
+
+func readGzip(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}
+
+// One of two profilers failed to start: 500, no session, and the other records.
+func TestHalfAStart(t *testing.T) {
+	dir := t.TempDir()
+	r := serve(t, Config{TraceDir: dir, IgnoreFrontend: true, Faults: Faults{StartHalf: true}})
+	for range 2 { // no session is known of, so none is in the way
+		if got := r.send("POST", "/start_profile", ""); got.status != 500 {
+			t.Errorf("start: %d, want 500", got.status)
+		}
+	}
+	r.complete(3, 3)
+	r.ok("POST", "/stop_profile", "")
+	if n := len(workerTrace(t, dir).named("cpu_op", "aten::embedding")); n != 3 {
+		t.Errorf("%d steps, want 3", n)
+	}
+}
+
+func TestStartBlocksUntilTheRecordingEnds(t *testing.T) {
+	r := serve(t, Config{TraceDir: t.TempDir(), Faults: Faults{StartBlocks: true}})
+	answered := make(chan reply, 1)
+	go func() {
+		got, _ := r.do(context.Background(), "POST", "/start_profile", "")
+		answered <- got
+	}()
+	select {
+	case got := <-answered:
+		t.Fatalf("start: %d, before the recording has ended", got.status)
+	case <-time.After(100 * time.Millisecond):
+	}
+	r.ok("POST", "/stop_profile", "")
+	if got := <-answered; got.status != 200 {
+		t.Errorf("start: %d, want 200", got.status)
+	}
+}
+
+func TestHealthThatAddsSteps(t *testing.T) {
+	dir := t.TempDir()
+	r := serve(t, Config{TraceDir: dir, IgnoreFrontend: true, Faults: Faults{HealthSteps: true}})
+	r.ok("POST", "/start_profile", "")
+	r.ok("GET", "/health", "")
+	r.ok("POST", "/stop_profile", "")
+	if n := len(workerTrace(t, dir).named("cpu_op", "aten::embedding")); n != 1 {
+		t.Errorf("%d steps, want 1", n)
 	}
 }

@@ -55,7 +55,7 @@ func serve(t testing.TB, c Config) *running {
 		cancel()
 		<-r.ended
 		transport.CloseIdleConnections()
-		if r.err != nil && !c.Faults.DieAtFirstStep && !c.Faults.DieAfterStart {
+		if r.err != nil && c.Faults.Exit == nil && !c.Faults.DieAtFirstStep && !c.Faults.DieAfterStart {
 			t.Errorf("Serve: %v", r.err)
 		}
 	})

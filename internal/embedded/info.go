@@ -1,16 +1,34 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"time"
 )
 
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	if !s.engine.alive() {
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	if !s.engine.alive() || s.config.Faults.HealthSteps && !s.generates(r.Context()) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// generates is a health check that has the model read a prompt of one token.
+func (s *Server) generates(ctx context.Context) bool {
+	answer := make(chan event, 2)
+	asked := []*request{{prompt: []int32{5}, maxTokens: 1, ignoreEOS: true, arrived: time.Now(), events: answer}}
+	if s.engine.submit(asked) != nil {
+		return false
+	}
+	select {
+	case e := <-answer:
+		return e.err == nil
+	case <-ctx.Done():
+		s.engine.abort(asked)
+		return false
+	}
 }
 
 func (s *Server) version(w http.ResponseWriter, _ *http.Request) {

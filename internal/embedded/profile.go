@@ -1,10 +1,12 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // maxStartBody is the most bytes that a start's body may have.
@@ -43,8 +45,26 @@ func (s *Server) startProfile(w http.ResponseWriter, r *http.Request) {
 		s.internalError(w, err)
 		return
 	}
+	if s.config.Faults.StartBlocks {
+		s.awaitEnd(r.Context())
+	}
 	s.config.Logger.Info("profiler started")
 	w.WriteHeader(http.StatusOK)
+}
+
+// awaitEnd waits for the end of the worker's recording.
+func (s *Server) awaitEnd(ctx context.Context) {
+	recording := true
+	for recording && ctx.Err() == nil {
+		err := s.engine.call(func() error {
+			recording = s.engine.profiler.recorder != nil
+			return nil
+		})
+		if err != nil {
+			return // it has died
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
 }
 
 // start starts the worker's profiler, then the frontend's.
@@ -64,6 +84,9 @@ func (s *Server) start(own session) (*apiError, error) {
 	}
 	if err := s.engine.call(func() error { return s.engine.profiler.start(own) }); err != nil {
 		return nil, err
+	}
+	if s.config.Faults.StartHalf {
+		return nil, errors.New("failed to start the profiler of the frontend")
 	}
 	s.session = true
 	s.frontend.start(own)

@@ -40,6 +40,7 @@ type profiler struct {
 	recorded   int // passes of the recording, the present one included
 	prefix     string
 	recorder   *kineto.Recorder // nil unless recording
+	died       bool             // a fault has ended the server
 }
 
 // session are a start's own settings; nil ones are the launch's.
@@ -64,6 +65,9 @@ func (c Config) failsLoudly() bool { return c.release() == V011 && c.Dialect.gen
 // start is /start_profile. A profiler that is active ignores it. Where another
 // one records, 0.11 fails; newer releases log that, and count as active.
 func (p *profiler) start(s session) error {
+	if p.config.Faults.DieAtStart {
+		return p.die()
+	}
 	if p.active {
 		return nil
 	}
@@ -93,6 +97,16 @@ func (p *profiler) record() {
 		return
 	}
 	p.recorder = kineto.NewRecorder(p.config.Record)
+}
+
+// die ends the server. Where its process does not end with it, the engine does
+// once it looks.
+func (p *profiler) die() error {
+	p.died = true
+	if p.config.Faults.Exit != nil {
+		p.config.Faults.Exit(1)
+	}
+	return ErrDied
 }
 
 // tick is called at the start of every pass, idle ones too, and gives the
@@ -152,7 +166,11 @@ func (p *profiler) write() error {
 	if p.config.Faults.NoTraceFile {
 		return nil
 	}
-	if err := p.files.writeWorker(trace, p.prefix); err != nil {
+	err := p.files.writeWorker(trace, p.prefix)
+	if errors.Is(err, ErrDied) {
+		return p.die()
+	}
+	if err != nil {
 		err = fmt.Errorf("stop profiler: %w", err)
 		p.config.Logger.Warn("failed to stop profiler", "error", err)
 		return err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,7 +52,11 @@ func prefixed(prefix, stem string) string {
 // operators, which every recording overwrites.
 func (f *traceFiles) writeWorker(t *kineto.Trace, prefix string) error {
 	stem := f.worker(prefix)
-	if err := f.writeTrace(t, stem, f.title()); err != nil {
+	write := f.writeTrace
+	if f.config.Faults.DieAtExport {
+		write = f.writeHalf
+	}
+	if err := write(t, stem, f.title()); err != nil {
 		return err
 	}
 	switch f.config.release() {
@@ -108,6 +113,23 @@ func (f *traceFiles) writeTrace(t *kineto.Trace, stem, title string) error {
 		z := gzip.NewWriter(w)
 		return errors.Join(t.WriteJSON(z, meta), z.Close())
 	})
+}
+
+// writeHalf is the fault of dying while a trace is written.
+func (f *traceFiles) writeHalf(t *kineto.Trace, stem, title string) error {
+	if err := f.writeTrace(t, stem, title); err != nil {
+		return err
+	}
+	written, err := filepath.Glob(filepath.Join(f.config.TraceDir, stem+".*.pt.trace.json*"))
+	if err != nil {
+		return fmt.Errorf("write trace: %w", err)
+	}
+	newest := slices.Max(written) // their names end in the time
+	info, err := os.Stat(newest)
+	if err != nil {
+		return fmt.Errorf("write trace: %w", err)
+	}
+	return errors.Join(ErrDied, os.Truncate(newest, info.Size()/2))
 }
 
 func (f *traceFiles) writeTable(t *kineto.Trace, name string, o kineto.TableOptions) error {

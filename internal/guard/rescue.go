@@ -63,7 +63,7 @@ func (s *server) stop(ctx context.Context, h hold) {
 		switch {
 		case err == nil:
 			s.say("%s%s%s", what, wordDone, took)
-		case settled(err):
+		case settled(err) && (!engine.Gone(err) || try >= stopTries || s.ended(h.Target)):
 			s.say("%s%s%s: %v", what, wordAnswered, took, err)
 		case try < stopTries:
 			s.say("%s: try %d of %d failed after %s: %v", what, try, stopTries, took, err)
@@ -99,7 +99,28 @@ func (h Hold) stop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Stop(ctx)
+	err = c.Stop(ctx)
+	if (err == nil || engine.StopAnswered(err)) && engine.Active(ctx, c) {
+		return fmt.Errorf("its profiling session is still active: %v", err) // the answer settles nothing
+	}
+	return err
+}
+
+// ended tells of a launched server whether its process has ended. What refuses
+// connections elsewhere need not be the server itself, and is asked again.
+func (s *server) ended(target string) bool {
+	s.mu.Lock()
+	p, launched := s.processes[target]
+	s.mu.Unlock()
+	if !launched {
+		return false
+	}
+	select {
+	case <-p.Exited():
+		return true
+	default:
+		return false
+	}
 }
 
 // settled tells of a stop's error whether there is nothing more to stop.
