@@ -67,7 +67,7 @@ job "j" {
 		cancel()
 		said := out.String() + problems.String()
 		if i := strings.IndexFunc(said, func(r rune) bool {
-			return r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+			return r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 		}); i >= 0 {
 			t.Errorf("%q: %q", args, said[max(0, i-60):min(len(said), i+30)])
 		}
