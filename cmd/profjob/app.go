@@ -84,7 +84,11 @@ func (a *app) sayError(err error) {
 	if errors.As(err, &exit) && exit.err == nil {
 		return
 	}
-	fmt.Fprintf(a.stderr, "Error: %s\n", strings.TrimRight(view.Printable(err.Error()), "\n")) //nolint:errcheck // nobody is left to tell
+	cells := strings.Split(strings.TrimRight(err.Error(), "\n"), "\t") // cobra's suggestions have tabs
+	for i := range cells {
+		cells[i] = view.Printable(cells[i])
+	}
+	fmt.Fprintf(a.stderr, "Error: %s\n", strings.Join(cells, "\t")) //nolint:errcheck // nobody is left to tell
 }
 
 // printf writes a result. What would do something to a terminal is taken out of it:
