@@ -114,6 +114,9 @@ func (h *history) take(line []byte) error {
 		})
 	case event.StepNoted{}.Kind():
 		return with(e.Data, func(ev event.StepNoted) error {
+			if ev.StepKind != (&steps.Window{}).Kind() {
+				return h.note(ev.Place, ev.StepKind, ev.Result)
+			}
 			return with(ev.Result, func(noted steps.WindowResult) error { h.noted[ev.Place] = noted; return nil })
 		})
 	case event.AttemptFailed{}.Kind():
@@ -131,6 +134,17 @@ func with[T any](raw json.RawMessage, take func(T) error) error {
 		return err
 	}
 	return take(v)
+}
+
+// note keeps what a plan step had before it came to its end: whoever carries it out
+// again finds it as an earlier result.
+func (h *history) note(place event.Place, kind string, raw json.RawMessage) error {
+	value, err := steps.DecodeResult(kind, raw)
+	if err != nil {
+		return err
+	}
+	h.results = append(h.results, placedResult{place, value})
+	return nil
 }
 
 func (h *history) result(place event.Place, kind string, raw json.RawMessage) error {

@@ -103,6 +103,7 @@ func (c *Collect) Do(ctx context.Context, run *Run) (any, error) {
 		}
 		g := &gathering{Collect: c, run: run, target: t, before: window.Before[t.Name], have: copies{}, tried: map[string]string{}, broken: breaks{}}
 		g.expect(window)
+		g.others = slices.Clone(result.Files)
 		err := g.gather(waiting)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("collect %s: %w", t.Name, errors.Join(err, g.keepUnfinished(ctx))))
@@ -139,7 +140,8 @@ type gathering struct {
 	have   copies
 	tried  map[string]string // what a file looked like when a copy of it was not complete
 	broken breaks
-	full   bool // the archive's disk has no room for what is to be copied
+	others []archive.File // of the targets before this one
+	full   bool           // the archive's disk has no room for what is to be copied
 
 	need    int           // traces of workers that the target must give at least
 	settle  time.Duration // how long nothing may change before all counts as there
@@ -185,11 +187,14 @@ func (g *gathering) gather(ctx context.Context) error {
 	g.changed = g.run.Clock.Now()
 	alive, stop := g.whileAlive(ctx)
 	defer stop()
-	for {
+	for first := true; ; first = false {
 		g.giveUpTheDead(ctx, alive)
 		listed, err := g.look(ctx)
 		if err != nil {
 			return g.cutShort(ctx, err)
+		}
+		if first {
+			g.recall(listed)
 		}
 		whole, err := g.copyAll(ctx, listed)
 		if err != nil {
@@ -506,6 +511,9 @@ func numbered(name string, n int) string {
 func (g *gathering) deleteRemote(ctx context.Context) error {
 	if !g.DeleteRemote {
 		return nil
+	}
+	if err := g.run.noteCollected(append(slices.Clone(g.others), g.have.files()...)); err != nil {
+		return err // what is not known to be ours stays the server's
 	}
 	var errs []error
 	for _, p := range slices.Sorted(maps.Keys(g.have)) {

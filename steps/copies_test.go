@@ -292,3 +292,78 @@ func TestGateFilesGoOn(t *testing.T) {
 		t.Errorf("asked again for %v, %v", ranges, err)
 	}
 }
+
+// The files of a launched server's gate that do not fit once more are moved: the
+// folder that they lie in ends with the run.
+func TestGateFilesDoNotFit(t *testing.T) {
+	for _, launched := range []bool{false, true} {
+		h := newHost(t)
+		target, g := h.serveGate(nil)
+		data := traceOf(t, "ours")
+		sum := sha256.Sum256(data)
+		own, _ := h.Dir.MkdirAll("scratch", "server", "gate-files")
+		write(t, own, "gate.pt.trace.json.gz", data)
+		if launched {
+			target.Launch = &LaunchParams{}
+		}
+		g.file = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked for a file that does not fit") })
+		files := []gate.File{{Name: "gate.pt.trace.json.gz", Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}, {Name: "../plan.json", Size: 1}}
+		h.State.Put(event.Place{Step: "window", Round: 1, Attempt: 1}, WindowResult{Ended: EndedRecorded, Endpoints: []EndpointWindow{{Target: "server", Endpoint: target.Endpoints[0],
+			Strategy: StrategyGate, Stopped: true, Gate: &GateSession{Session: "s", Workers: []gate.Worker{worker(0, gate.Progress{State: gate.Done, Recorded: 1, Files: files})}}}}})
+		h.Files = func(string) hostfs.FS { return fakeFS{free: func() (int64, error) { return 1, nil }} }
+		result, err := h.do(t.Context(), collectFrom(target))
+		failed(t, err, ExitIncomplete, "the traces of the gate at "+target.Endpoints[0]+" do not fit")
+		if launched {
+			failed(t, err, ExitIncomplete, `the gate lists "../plan.json"`)
+		}
+		if r := result.(CollectResult); len(r.Files) != map[bool]int{true: 1}[launched] || launched && r.Files[0].SHA256 != files[0].SHA256 {
+			t.Errorf("launched %v: got %+v", launched, r.Files)
+		}
+	}
+}
+
+// A run that was killed while it removed what it had copied at the server has all of it.
+func TestCollectAfterAKillInRemoving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		target := h.serve("a")
+		h.recorded(nil, target)
+		for _, name := range []string{"rank0.1.pt.trace.json", "rank1.1.pt.trace.json"} {
+			write(t, target.TraceDir, name, bigTrace(t, 100))
+		}
+		c := collectFrom(target)
+		c.DeleteRemote, c.ExpectRanks = true, 2
+		h.broken = func(ev event.Event) error { // as if the journal were the last that was heard
+			if _, noted := ev.(event.StepNoted); noted {
+				if left, _ := os.ReadDir(target.TraceDir); len(left) != 2 {
+					t.Error("something was removed before it was known as copied")
+				}
+			}
+			return nil
+		}
+		want, err := h.collect(t.Context(), c)
+		if err != nil || !strings.Contains(want, "rank1") {
+			t.Fatalf("%q, %v", want, err)
+		}
+		h.broken = nil
+		noted := told[event.StepNoted](h)
+		if left, _ := os.ReadDir(target.TraceDir); len(left) != 0 || len(noted) != 1 {
+			t.Fatalf("%d files are left, noted %d times", len(left), len(noted))
+		}
+		h.State = &State{}
+		h.recorded(func(r *WindowResult) { r.Before = nil }, target)
+		if _, err := h.collect(t.Context(), c); err == nil {
+			t.Error("what nobody knows of was found")
+		}
+		earlier, err := DecodeResult(noted[0].StepKind, noted[0].Result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.State = &State{}
+		h.recorded(func(r *WindowResult) { r.Before = nil }, target)
+		h.State.Put(h.Place, earlier)
+		if got, err := h.collect(t.Context(), c); err != nil || got != want {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}

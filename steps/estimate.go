@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,13 +118,13 @@ func (a Asked) target(t Target, m *archive.Manifest, windows []archive.Window, a
 		e.Expected = float64(a.Window.Delay) + wanted + beside/ranks
 	}
 	each := float64(bytes) / recorded * float64(e.Ranks)
-	e.Window = int64(each*e.Expected) + others(m, windows)
+	e.Window = int64(math.Round(each*e.Expected)) + others(m, windows)
 	e.TraceDir = e.Window
 	if !a.DeleteRemote {
 		e.TraceDir *= int64(a.Rounds)
 	}
 	if windows[0].Strategy != StrategyGate {
-		cut = int64(each * wanted)
+		cut = int64(math.Round(each * wanted))
 	}
 	return e, cut, true
 }

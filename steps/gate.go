@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"profjob/internal/access"
+	"profjob/internal/archive"
 	"profjob/internal/engine"
 	"profjob/internal/gate"
 	"profjob/spec"
@@ -131,6 +132,9 @@ func (r *Run) gateSecret(t Target) (string, error) {
 	return "", fmt.Errorf("the secret of the gate of %s ended with the server that it was made up for", t.Name)
 }
 
+// gateFiles is the folder of a launched server's gate for its files, in the run's scratch folder.
+const gateFiles = "gate-files"
+
 // installGate writes the plugin for a server that is about to be launched, and
 // gives the variables by which it is loaded. set is the server's environment.
 func (r *Run) installGate(t Target, set map[string]string) (map[string]string, error) {
@@ -138,7 +142,7 @@ func (r *Run) installGate(t Target, set map[string]string) (map[string]string, e
 	if err != nil {
 		return nil, err
 	}
-	files, err := r.Dir.MkdirAll("scratch", t.Name, "gate-files")
+	files, err := r.Dir.MkdirAll(archive.ScratchDir, t.Name, gateFiles)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,10 @@ func (c *Collect) fromGate(ctx context.Context, run *Run, t Target, window Windo
 		f := gateFetch{Collect: c, run: run, client: client, endpoint: e}
 		if err := f.fits(ctx); err != nil {
 			errs = append(errs, err)
-			continue
+			if !t.Launched() {
+				continue
+			}
+			f.own = run.Dir.Join(archive.ScratchDir, t.Name, gateFiles)
 		}
 		for _, w := range e.Gate.Workers {
 			files, err := f.worker(ctx, w)
@@ -76,6 +79,9 @@ type gateFetch struct {
 	run      *Run
 	client   *gate.Client
 	endpoint EndpointWindow
+	// own is the folder of the run's own where the files lie, where there is no room for
+	// another copy of them: they are moved, since it ends with the run.
+	own string
 }
 
 // worker fetches one worker's files. One that recorded no step has none.
@@ -103,11 +109,11 @@ func (f *gateFetch) file(ctx context.Context, w gate.Worker, file gate.File) (ar
 	if kind != archive.KindTrace {
 		kind = archive.KindOther
 	}
-	sum, err := archive.Fetch(ctx, f.dst(file), f.source(file, kind))
+	sum, err := f.get(ctx, file, kind)
 	if err != nil {
 		return archive.File{}, err
 	}
-	if f.DeleteRemote {
+	if f.DeleteRemote && f.own == "" {
 		if err := f.client.Delete(ctx, f.endpoint.Gate.Session, file.Name); err != nil {
 			if err := f.run.warn("%s: collect.delete_remote: %v", f.endpoint.Target, err); err != nil {
 				return archive.File{}, err
@@ -117,6 +123,18 @@ func (f *gateFetch) file(ctx context.Context, w gate.Worker, file gate.File) (ar
 	endpoint, rank := f.endpoint.Endpoint, globalRank(w)
 	return archive.File{Path: f.place(file), Size: sum.Size, SHA256: sum.SHA256, Kind: kind, Round: f.run.Place.Round,
 		Attempt: f.run.Place.Attempt, Target: f.endpoint.Target, Endpoint: &endpoint, Rank: &rank, OriginalName: file.Name}, nil
+}
+
+// get copies a file into the run, or moves it.
+func (f *gateFetch) get(ctx context.Context, file gate.File, kind string) (archive.Copied, error) {
+	if f.own == "" {
+		return archive.Fetch(ctx, f.dst(file), f.source(file, kind))
+	}
+	name := filepath.FromSlash(file.Name)
+	if !filepath.IsLocal(name) {
+		return archive.Copied{}, fmt.Errorf("the gate lists %q, which is no file of its folder", file.Name)
+	}
+	return archive.Move(ctx, f.dst(file), filepath.Join(f.own, name))
 }
 
 // fits refuses to begin where the archive's disk has no room for the files.

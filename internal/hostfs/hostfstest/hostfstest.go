@@ -25,6 +25,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("IDs", func(t *testing.T) { testIDs(t, open) })
 	t.Run("Depth", func(t *testing.T) { testDepth(t, open) })
 	t.Run("Open", func(t *testing.T) { testOpen(t, open) })
+	t.Run("Same", func(t *testing.T) { testSame(t, open) })
 	t.Run("Remove", func(t *testing.T) { testRemove(t, open) })
 	t.Run("Free", func(t *testing.T) { testFree(t, open) })
 	t.Run("Links", func(t *testing.T) { testLinks(t, open) })
