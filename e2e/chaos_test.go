@@ -46,8 +46,8 @@ func TestChaos(t *testing.T) {
 	table.print(t)
 }
 
-// TestChaosVLLM does the same to a real vLLM: 20 kills in the long part, 3 else.
-func TestChaosVLLM(t *testing.T) {
+// chaosVLLM does the same to a real vLLM: 20 kills in the long part, 3 else.
+func chaosVLLM(t *testing.T, v *victim) {
 	n := 3
 	if full() {
 		n = 20
@@ -55,7 +55,7 @@ func TestChaosVLLM(t *testing.T) {
 	seed := chaosSeed(t)
 	jobs := []string{"steps", "manual", "gated"}
 	table := &kills{jobs: jobs, engine: "vLLM 0.32.0", of: map[string]*killed{}}
-	k := &killer{arena: newArena(t, vllmVictim(t, "0.32.0"), "jobs/chaos.hcl"), table: table, took: map[string]time.Duration{}}
+	k := &killer{arena: newArena(t, v, "jobs/chaos.hcl"), table: table, took: map[string]time.Duration{}}
 	k.measure(t, jobs)
 	for j := 0; j < n && !t.Failed(); j++ {
 		k.kill(t, rand.New(rand.NewPCG(seed, uint64(j))), j, jobs[j%len(jobs)])

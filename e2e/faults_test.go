@@ -43,7 +43,8 @@ type fault struct {
 	kept  bool  // a whole trace of a worker must be in the run
 	left  bool  // what the server has finished cannot be had, and is left there
 	off   proof
-	real  bool // in the bounded part, too, where the server is a real vLLM
+	// real: also where the server is a real vLLM; realFull: in the long part.
+	real, realFull bool
 }
 
 // proof is how it is shown that the profiler is off once the run has ended.
@@ -70,18 +71,25 @@ func TestFaults(t *testing.T) {
 	printFaults(t, rows)
 }
 
-// TestFaultsVLLM puts the proxy before a real vLLM.
-func TestFaultsVLLM(t *testing.T) {
+// TestReliabilityVLLM kills runs on a real vLLM, and puts the proxy before it: one
+// server for all of it, which must be well at the end.
+func TestReliabilityVLLM(t *testing.T) {
+	v := vllmVictim(t, "0.32.0")
+	t.Run("chaos", func(t *testing.T) { chaosVLLM(t, v) })
+	t.Run("faults", func(t *testing.T) { faultsVLLM(t, v) })
+	if err := v.complete("4"); err != nil {
+		t.Errorf("the server does not answer any more: %v", err)
+	}
+}
+
+// faultsVLLM has some of the faults: 12 in the long part, 3 else.
+func faultsVLLM(t *testing.T, v *victim) {
 	var some []fault
 	for _, f := range slices.Concat(requestFaults, serverFaults) {
-		if f.real || full() && len(f.engine) == 0 && f.before == nil && f.off == byState && f.job == "" && changes(f.path) && len(f.exits) > 0 {
+		if f.real || full() && f.realFull {
 			some = append(some, f)
 		}
 	}
-	if full() {
-		some = everyNth(some, max(1, len(some)/12), 0)
-	}
-	v := vllmVictim(t, "0.32.0")
 	var rows []string
 	for _, f := range some {
 		t.Run(f.title(), func(t *testing.T) { rows = append(rows, f.play(t, v)) })

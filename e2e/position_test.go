@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,11 +37,17 @@ func (a *arena) position() string {
 
 // position tells where the run in a directory is, or was cut off.
 func position(dir string) string {
+	passed := positions(dir)
+	return passed[len(passed)-1]
+}
+
+// positions tells where the run in a directory has been, in order.
+func positions(dir string) []string {
+	at, passed := atBegin, []string{atBegin}
 	data, err := os.ReadFile(filepath.Join(dir, "journal.jsonl"))
 	if err != nil {
-		return atBegin
+		return passed
 	}
-	at := atBegin
 	for _, line := range bytes.Split(data, []byte("\n")) {
 		var e struct {
 			Event string `json:"event"`
@@ -64,15 +71,24 @@ func position(dir string) string {
 		case e.Event == "outcome" && within:
 			at = "after the stop"
 		}
+		if at != passed[len(passed)-1] {
+			passed = append(passed, at)
+		}
 	}
-	return at
+	return passed
 }
 
-// await waits until the run is somewhere, and tells whether it came there before
+// reached tells whether the newest run has been somewhere, be it past it already.
+func (a *arena) reached(at string) bool {
+	partial, _ := filepath.Glob(filepath.Join(a.dir, "runs/*/*.partial"))
+	return len(partial) > 0 && slices.Contains(positions(partial[len(partial)-1]), at)
+}
+
+// await waits until the run has come somewhere, and tells whether it came there before
 // done was closed.
 func (a *arena) await(at string, done <-chan struct{}) bool {
 	for {
-		if a.position() == at {
+		if a.reached(at) {
 			return true
 		}
 		select {

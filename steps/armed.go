@@ -172,8 +172,8 @@ func (r *Run) stop(ctx context.Context, s server) error {
 		return err
 	}
 	var err error
-	active := false
-	for try := 0; try < 2 || active && try < stopTries; try++ {
+	active, gone := false, false
+	for try, tries := 0, 2; try < tries && !gone; try++ {
 		if try > 0 && r.Clock.Sleep(ctx, stopAgainWait) != nil {
 			break
 		}
@@ -186,8 +186,9 @@ func (r *Run) stop(ctx context.Context, s server) error {
 			r.disown(ctx, s)
 			return nil
 		}
-		if engine.Gone(err) && !r.comesBack(ctx, s) {
-			break
+		gone = engine.Gone(err) && !r.comesBack(ctx, s)
+		if active || engine.Gone(err) {
+			tries = min(try+2, stopTries)
 		}
 	}
 	switch {

@@ -185,7 +185,7 @@ func TestStopFails(t *testing.T) {
 			after: "a:start,stop,stop,stop,stop", cleanup: ExitServer},
 		{name: "not allowed", stop: always(status(401, nil)), asked: "a:start,stop,stop", error: "answered 401",
 			after: "a:start,stop,stop,stop,stop", cleanup: ExitServer},
-		{name: "gone", stop: always(errRefusedConn), exit: ExitServer, asked: "a:start,stop,stop", error: "refused", lost: true, after: "a:start,stop,stop"},
+		{name: "gone", stop: always(errRefusedConn), exit: ExitServer, asked: "a:start,stop", error: "refused", lost: true, after: "a:start,stop"},
 		{name: "no route", stop: always(errNoRoute), exit: ExitServer, asked: "a:start,stop,stop", error: "no route", lost: true,
 			after: "a:start,stop,stop,stop,stop", cleanup: ExitServer},
 		{name: "answered at last", stop: func(_ context.Context, try int) error {
@@ -199,7 +199,7 @@ func TestStopFails(t *testing.T) {
 				return errReset
 			}
 			return errRefusedConn
-		}, asked: "a:start,stop,stop", error: "reset", after: "a:start,stop,stop,stop,stop", cleanedW: "the server is gone"},
+		}, asked: "a:start,stop,stop", error: "reset", after: "a:start,stop,stop,stop", cleanedW: "the server is gone"},
 		{name: "500 at last", stop: func(_ context.Context, try int) error {
 			if try <= 2 {
 				return errReset
@@ -217,7 +217,19 @@ func TestStopFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHost(t)
 				w := manualWindow(time.Second, h.serve("a"))
-				h.server("a").stop = c.stop
+				server := h.server("a")
+				server.stop = func(ctx context.Context, try int) error {
+					if c.stop == nil {
+						return nil
+					}
+					err := c.stop(ctx, try)
+					if engine.Gone(err) { // and stays so
+						server.mu.Lock()
+						defer server.mu.Unlock()
+						server.ready = func(context.Context) error { return err }
+					}
+					return err
+				}
 				result, err := h.do(t.Context(), w)
 				failed(t, err, c.exit, "")
 				e := result.(WindowResult).Endpoints[0]

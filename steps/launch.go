@@ -142,13 +142,19 @@ func (l *Launch) Undo(ctx context.Context, run *Run) error {
 	return run.endServers(ctx)
 }
 
-// start starts one server; from then on it is the run's to end.
+// start starts one server; from then on it is the run's to end. An interrupt does not
+// cut the guard's answer short: a server that nobody knows of is ended by nobody.
 func (l *Launch) start(ctx context.Context, run *Run, s *launching) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	what := Intent{Action: "launch", Target: s.target.Name, Endpoint: strings.Join(s.target.Endpoints, " ")}
 	if err := run.intend(ctx, what); err != nil {
 		return err
 	}
 	s.Began = run.Clock.Now()
+	ctx, cancel := run.untilAbandoned(ctx)
+	defer cancel()
 	process, err := run.Guard.Launch(ctx, s.spec)
 	if err != nil {
 		return finalServerFailure("start %s: %w", s.spec.Command[0], err)

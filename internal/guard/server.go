@@ -32,6 +32,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	defer cancel()
 	bye, err := s.listen(serving, in)
 	cancel() // a lock that is waited for is nobody's any more
+	bye = bye && !s.owes()
 	if !bye {
 		s.rescue(ctx)
 	}
@@ -192,6 +193,13 @@ func (s *server) lock(ctx context.Context, r lockRequest) error {
 	s.locks = append(s.locks, got...)
 	s.mu.Unlock()
 	return err
+}
+
+// owes tells whether something is on, or runs: a run that takes leave all the same
+// does not know of it.
+func (s *server) owes() bool {
+	holds, targets := s.owed()
+	return len(holds)+len(targets) > 0
 }
 
 // owed gives what is still on, and what still runs.
