@@ -29,11 +29,11 @@ e2e-full: build ## the same and what is too long for every change; prints the ta
 N ?= 300
 .PHONY: chaos
 chaos: build ## kills N runs at random moments and checks what must hold after each; prints a table
-	PROFJOB_CHAOS=$(N) $(GO) test -tags e2e -count=1 -timeout 170m -v -run '^TestChaos$$' ./e2e
+	cd e2e && PROFJOB_CHAOS=$(N) $(GO) test -tags e2e -count=1 -timeout 170m -run '^TestChaos$$'
 
 .PHONY: faults
-faults: build ## every way in which a server can misbehave; prints what became of each
-	PROFJOB_FAULTS=1 $(GO) test -tags e2e -count=1 -timeout 60m -v -run '^TestFaults$$' ./e2e
+faults: build ## every way in which a server can misbehave, at every plan step, and in which profjob can die; prints what became of each
+	cd e2e && PROFJOB_FAULTS=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^Test(Faults|StepFaults|Deaths)$$'
 
 .PHONY: bench
 bench: ## benchmarks

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ type faultProxy struct {
 	to      *url.URL
 	address string // that it listens at, or will
 	client  *http.Client
+
+	answered atomic.Bool // the server has been there
 
 	mu    sync.Mutex
 	web   *http.Server
@@ -139,12 +142,13 @@ func (p *faultProxy) forward(w http.ResponseWriter, r *http.Request) {
 	out.Header = r.Header.Clone()
 	resp, err := p.client.Do(out)
 	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) && !p.fault.gateway {
-			p.close() // nobody listens, as without a proxy
+		if errors.Is(err, syscall.ECONNREFUSED) && p.answered.Load() && !p.fault.gateway {
+			p.close() // nobody listens any more, as without a proxy
 		}
 		panic(http.ErrAbortHandler)
 	}
 	defer resp.Body.Close()
+	p.answered.Store(true)
 	p.note(r.URL.Path, resp.StatusCode)
 	for k, v := range resp.Header {
 		w.Header()[k] = v

@@ -77,7 +77,7 @@ var requestFaults = []fault{
 	{path: pathArm, job: "gated", name: "answered after 3 s", do: slow(3 * time.Second), exits: []int{0}, kept: true},
 	{path: pathGateStatus, job: "gated", name: "dropped once", times: 1, do: drop, exits: []int{0}, kept: true},
 	{path: pathGateStatus, job: "gated", name: "500", do: answers(500, "no"), exits: []int{0}, kept: true},
-	{path: pathGateStatus, job: "gated", name: "garbage", times: 3, do: answers(200, garbage), exits: []int{0}, kept: true},
+	{path: pathGateStatus, job: "gated", name: "garbage", times: 3, do: answers(200, garbage), exits: []int{0, 4}, kept: true},
 	{path: pathDisarm, job: "gated", name: "dropped after", times: 1, do: dropAfter, exits: []int{0}, kept: true},
 	{path: pathDisarm, job: "gated", name: "500, not disarmed", times: 1, do: answers(500, "no"), exits: []int{0}, kept: true, realFull: true},
 	{path: pathDisarm, job: "gated", name: "503 three times", times: 3, do: answers(503, "no upstream"), exits: []int{0, 4, 6}},

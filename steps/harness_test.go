@@ -262,11 +262,15 @@ func (g *fakeGuard) Intend(_ context.Context, what Intent) error {
 func (g *fakeGuard) Begun(context.Context, Intent) error { return nil }
 func (g *fakeGuard) Over(context.Context, Intent) error  { return nil }
 
-func (g *fakeGuard) Launch(_ context.Context, spec LaunchSpec) (Process, error) {
+func (g *fakeGuard) Launch(ctx context.Context, spec LaunchSpec) (Process, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.specs = append(g.specs, spec)
-	return g.launch(spec)
+	p, err := g.launch(spec)
+	if ctx.Err() != nil { // the answer is not waited for
+		return nil, context.Cause(ctx)
+	}
+	return p, err
 }
 
 // fakeProcess is a launched server that ends when it is told to.

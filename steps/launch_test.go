@@ -304,6 +304,22 @@ func TestLaunchInterrupted(t *testing.T) {
 	})
 }
 
+// An interrupt while the guard launches a server leaves none that nobody knows of.
+func TestLaunchInterruptedOnItsWay(t *testing.T) {
+	h := newHost(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	p := newProcess()
+	h.guard.launch = func(LaunchSpec) (Process, error) {
+		cancel(ErrInterrupted)
+		return p, nil
+	}
+	l := launchOf(h.launchable())
+	_, _ = h.do(ctx, l) // it may have been ready before that was looked at
+	if err := l.Undo(t.Context(), h.Run); err != nil || p.ended == 0 {
+		t.Errorf("the server was ended %d times: %v", p.ended, err)
+	}
+}
+
 func TestShutdown(t *testing.T) {
 	h := newHost(t)
 	a, b := newProcess(), newProcess()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -120,6 +121,54 @@ func TestOwesNothing(t *testing.T) {
 			t.Errorf("after the end: %v", err)
 		}
 	}
+}
+
+// TestLeavesWithSomethingOn: a run that takes leave though something is on, or runs,
+// does not know of it: it is ended all the same.
+func TestLeavesWithSomethingOn(t *testing.T) {
+	endpoint, stops := vllm(t, 200)
+	dir := t.TempDir()
+	g := guardtest.InProcess(guard.Options{LockDir: dir, Log: io.Discard})
+	p, err := g.Launch(t.Context(), "own", proc.Spec{Command: []string{"sleep", "60"}, Env: os.Environ(), Dir: dir, Log: filepath.Join(dir, "log")})
+	must(t, err)
+	must(t, g.Hold(t.Context(), hold(endpoint)))
+	must(t, g.Begun(t.Context(), hold(endpoint)))
+	must(t, g.Close())
+	if stops() != 1 {
+		t.Errorf("%d stops, want 1", stops())
+	}
+	if err := syscall.Kill(p.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("process %d is still there: %v", p.PID(), err)
+	}
+}
+
+// TestRefusedForAWhile: what refuses a connection need not be the server itself.
+func TestRefusedForAWhile(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	address := l.Addr().String()
+	must(t, l.Close())
+	log := &logged{}
+	g := guardtest.InProcess(guard.Options{LockDir: t.TempDir(), Log: log})
+	must(t, g.Hold(t.Context(), hold("http://"+address)))
+	must(t, g.Begun(t.Context(), hold("http://"+address)))
+	stopped := make(chan struct{}, 10)
+	back := &http.Server{Addr: address, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stop_profile" {
+			stopped <- struct{}{}
+		}
+	})}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		time.Sleep(1500 * time.Millisecond)
+		_ = back.ListenAndServe() // until it is closed
+	})
+	must(t, g.Abandon(t.Context()))
+	if len(stopped) != 1 || !strings.Contains(log.String(), "try 2 of 5 failed") {
+		t.Errorf("%d stops, the log:\n%s", len(stopped), log)
+	}
+	must(t, back.Close())
+	serving.Wait()
 }
 
 // TestServersEndAfterTheStop: a server that is ended while it records loses its trace.

@@ -30,8 +30,22 @@ func testDoubleStart(t *testing.T, env Env) {
 	case !env.Expect.TellsBusy && err != nil:
 		t.Errorf("a start while recording: got %v, want the success that this dialect answers", err)
 	}
+	tellsActive(t, s, env.Expect.TellsBusy)
 	s.load()
 	s.stop()
+	tellsActive(t, s, false)
+}
+
+// tellsActive checks what a server says of its session, where the client can ask.
+func tellsActive(t *testing.T, s session, want bool) {
+	t.Helper()
+	c, ok := s.client.(engine.Stateful)
+	if !ok {
+		return
+	}
+	if got, err := c.SessionActive(s.ctx); err != nil || got != want {
+		t.Errorf("session active: %t, %v; want %t", got, err, want)
+	}
 }
 
 func testIdleStop(t *testing.T, env Env) {

@@ -93,14 +93,14 @@ func (f *fake) start(w http.ResponseWriter, r *http.Request) {
 	var bounds struct {
 		Max int `json:"max_iterations"`
 	}
-	if len(body) > 0 && (json.Unmarshal(body, &bounds) != nil || bounds.Max < 0) {
-		w.WriteHeader(http.StatusBadRequest)
-		_, _ = io.WriteString(w, `{"error":{"message":"max_iterations must be greater than or equal to 0","type":"Bad Request","param":null,"code":400}}`)
-		return
-	}
 	if f.recording && f.tellsBusy {
 		w.WriteHeader(http.StatusConflict)
 		_, _ = io.WriteString(w, `{"error":{"message":"A profiling session is already active.","type":"Conflict","param":null,"code":409}}`)
+		return
+	}
+	if len(body) > 0 && (json.Unmarshal(body, &bounds) != nil || bounds.Max < 0) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":{"message":"max_iterations must be greater than or equal to 0","type":"Bad Request","param":null,"code":400}}`)
 		return
 	}
 	f.recording = true
