@@ -37,7 +37,7 @@ func TestChaos(t *testing.T) {
 			t.Run(fmt.Sprintf("server %d", i+1), func(t *testing.T) {
 				k.measure(t, jobs)
 				for j := i; j < n && !t.Failed(); j += len(killers) {
-					k.kill(t, rand.New(rand.NewPCG(seed, uint64(j))), j, jobs[j/len(killers)%len(jobs)])
+					k.kill(t, rand.New(rand.NewPCG(seed, uint64(j))), j, jobs[(i+j/len(killers))%len(jobs)])
 				}
 			})
 		})
@@ -107,15 +107,26 @@ func (k *killer) kill(t *testing.T, r *rand.Rand, i int, job string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Duration(r.Int64N(int64(k.took[job]))))
+	ended, began := make(chan error, 1), time.Now()
+	go func() { ended <- cmd.Wait() }()
+	moment := time.After(time.Duration(r.Int64N(int64(k.took[job]))))
+	var err error
+	over := false
+	select {
+	case err = <-ended: // it was faster than those before it
+		over, k.took[job] = true, time.Since(began)
+	case <-moment:
+	}
 	// Every other time all of its process group, as a shell or a CI runner does.
 	pid := cmd.Process.Pid
 	if r.IntN(2) == 0 {
 		pid = -pid
 	}
-	_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
-	err := cmd.Wait()
 	at := time.Now()
+	if !over {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+		err = <-ended
+	}
 	var exit *exec.ExitError
 	one := killed{kills: 1, phases: map[string]int{}}
 	if err == nil || errors.As(err, &exit) && exit.Exited() {

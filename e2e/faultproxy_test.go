@@ -106,13 +106,6 @@ func (p *faultProxy) hit(path string) bool {
 	return true
 }
 
-// struck notes that the fault was not one of a request.
-func (p *faultProxy) struck() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hits, p.first = p.hits+1, time.Now()
-}
-
 func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.hit(r.URL.Path) {
 		p.fault.do(p, w, r)

@@ -40,6 +40,7 @@ type fault struct {
 	job   string // of jobs/faults.hcl; "": steps
 	vars  []string
 	exits []int // any of them
+	long  bool  // takes more than 15 s: not in the bounded part
 	kept  bool  // a whole trace of a worker must be in the run
 	left  bool  // what the server has finished cannot be had, and is left there
 	off   proof
@@ -63,7 +64,7 @@ const (
 func TestFaults(t *testing.T) {
 	all := slices.Concat(requestFaults, serverFaults)
 	if !wanted("PROFJOB_FAULTS") {
-		all = everyNth(all, 6, 1)
+		all = everyNth(slices.DeleteFunc(all, func(f fault) bool { return f.long }), 6, 1)
 	}
 	rows := sideBySide(t, all, func(f fault) string { return f.title() }, func(t *testing.T, f fault) string {
 		return f.play(t, f.victim(t))

@@ -92,12 +92,12 @@ var serverFaults = []fault{
 	// start
 	{name: "start: 404, no profiler", engine: []string{"--trace-dir", ""}, exits: []int{4}, off: byStop},
 	{name: "start: 200 and nothing (the fork's token mode)", engine: []string{"--fault", "start-ignored"}, exits: []int{6}, off: byStop},
-	{name: "start: 200 and nothing, the stop is 500", engine: []string{"--dialect", v011, "--fault", "start-ignored"}, exits: []int{6}, off: byStop},
+	{name: "start: 200 and nothing, the stop is 500", engine: []string{"--dialect", v011, "--fault", "start-ignored"}, exits: []int{6}, off: byStop, long: true},
 	{name: "start: 500", engine: []string{"--fault", "start-500"}, exits: []int{4}, off: byStop},
 	{name: "start: 500, one of two profilers started", engine: []string{"--fault", "start-half"}, exits: []int{4}, kept: true},
 	{name: "start: 500, one of two started, the stop is 500", engine: []string{"--dialect", v011, "--fault", "start-half"}, exits: []int{4}, kept: true, off: byStop},
 	{name: "start: blocks until the bound", engine: []string{"--fault", "start-blocks"}, exits: []int{0}, kept: true},
-	{name: "start: blocks until the stop", engine: []string{"--dialect", v015, "--fault", "start-blocks"}, vars: []string{"attempts=1"}, exits: []int{4}, kept: true, off: byStop},
+	{name: "start: blocks until the stop", engine: []string{"--dialect", v015, "--fault", "start-blocks"}, vars: []string{"attempts=1"}, exits: []int{4}, kept: true, off: byStop, long: true},
 	{name: "start: the server dies", engine: []string{"--fault", "die-at-start"}, exits: []int{4}, off: byEnd},
 	{name: "start: 409, somebody else records", before: somebodyRecords, exits: []int{4}, off: theirs},
 	{name: "start: 200, ignored, somebody else records", engine: []string{"--dialect", v011}, before: somebodyRecords, exits: []int{0, 5}, off: byStop, kept: true},
@@ -120,11 +120,11 @@ var serverFaults = []fault{
 
 	// stop
 	{name: "stop: takes 4 s, the engine frozen", engine: []string{"--fault", "stop-delay"}, exits: []int{0}, kept: true},
-	{name: "stop: takes 30 s (minutes, scaled)", path: pathStop, do: slow(30 * time.Second), exits: []int{0}, kept: true},
+	{name: "stop: takes 30 s (minutes, scaled)", path: pathStop, do: slow(30 * time.Second), exits: []int{0}, kept: true, long: true},
 	{name: "stop: the connection drops, it stops", engine: []string{"--fault", "stop-drop"}, exits: []int{0}, kept: true},
 	{name: "stop: 500 and goes on, twice", path: pathStop, times: 2, do: answers(500, "Internal Server Error"), exits: []int{0}, kept: true, real: true},
 	{name: "stop: 500 though the file is written", path: pathStop, do: answersAfter(500, "Internal Server Error"), exits: []int{0}, kept: true, real: true},
-	{name: "stop: 200, no file", engine: []string{"--fault", "no-trace-file"}, exits: []int{6}},
+	{name: "stop: 200, no file", engine: []string{"--fault", "no-trace-file"}, exits: []int{6}, long: true},
 	{name: "stop: the server dies at export", engine: []string{"--fault", "die-at-export"}, exits: []int{4}, off: byEnd},
 	{name: "stop: the server dies at export, a gateway does not", engine: []string{"--fault", "die-at-export"}, gateway: true, exits: []int{4}, off: byEnd},
 	{name: "stop: SIGTERM to the server", at: atStop, times: 1, do: ended(syscall.SIGTERM), exits: []int{4}, off: byEnd},

@@ -29,26 +29,27 @@ var stepFaults = []fault{
 // stepPlaces are the plan steps, and the parts of a window, that ask the server for
 // something, by the job that has them.
 var stepPlaces = []struct {
-	job, at string
-	kept    bool // by then the server has recorded something that must not be lost
+	job, at, path string
+	kept          bool // by then the server has recorded something that must not be lost
 }{
-	{"launched", "launch", false},
-	{"warm", "probe", false},
-	{"warm", "warmup", false},
-	{"warm", "before the start", false},
-	{"warm", atStart, false},
-	{"warm", atWindow, true},
-	{"warm", atStop, true},
-	{"warm", "after the stop", true},
-	{"gated", "probe", false},
-	{"gated", atStart, false},
-	{"gated", atWindow, false},
-	{"gated", atStop, true},
-	{"gated", "collect", true},
+	{"launched", "launch", "", false},
+	{"warm", "probe", "", false},
+	{"warm", "warmup", "", false},
+	{"warm", "before the start", "", false},
+	{"warm", atStart, "", false}, // hits what is asked before the start itself is sent
+	{"warm", atStart, pathStart, false},
+	{"warm", atWindow, "", true},
+	{"warm", atStop, "", true},
+	{"warm", "after the stop", "", true},
+	{"gated", "probe", "", false},
+	{"gated", atStart, "", false},
+	{"gated", atWindow, "", false},
+	{"gated", atStop, "", true},
+	{"gated", "collect", "", true},
 }
 
 // TestStepFaults has every fault of a request at every plan step that asks the server
-// for something: 13 places, 11 faults.
+// for something: 14 places, 11 faults.
 func TestStepFaults(t *testing.T) {
 	all := everyStepFault()
 	if !wanted("PROFJOB_FAULTS") {
@@ -63,7 +64,7 @@ func TestStepFaults(t *testing.T) {
 func everyStepFault() (all []fault) {
 	for _, place := range stepPlaces {
 		for _, f := range stepFaults {
-			f.job, f.at, f.exits = place.job, place.at, []int{0, 4, 5, 6}
+			f.job, f.at, f.path, f.exits = place.job, place.at, place.path, []int{0, 4, 5, 6}
 			dies := f.off == byEnd || f.name == "server restarted"
 			f.kept = place.kept && !dies
 			f.left = place.job == "gated" && dies // a gate's files go the way of its server

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,8 +59,11 @@ func unstarted(t *testing.T, dir string, args ...string) *victim {
 
 // start starts the embedded engine, also where it has ended.
 func (v *victim) start(program string) error {
-	cmd, gone := exec.Command(program, v.args...), make(chan struct{})
+	cmd, gone := exec.Command(program, append(slices.Clone(v.args), "--end-with-stdin")...), make(chan struct{})
 	cmd.Env = v.env
+	if _, err := cmd.StdinPipe(); err != nil { // it ends with the tests, should they be cut off
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

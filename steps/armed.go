@@ -109,7 +109,7 @@ func (r *Run) begin(ctx context.Context, s server, action string, timeout time.D
 	}
 	r.armed.add(s)
 	if err := r.intend(ctx, what); err != nil {
-		r.armed.remove(s)
+		r.disown(ctx, s) // the guard may have heard of it, and must not stop what is another's
 		return nil, err
 	}
 	ctx, abandon := r.untilAbandoned(ctx)

@@ -279,6 +279,62 @@ func TestCollectGivesUp(t *testing.T) {
 	}
 }
 
+// A server whose stop was not answered and that is found dead is not waited for until
+// collect.timeout; one that does not answer may only be writing.
+func TestCollectFromTheDead(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		ready error
+		takes time.Duration
+		exit  int
+	}{
+		{"nobody listens", errRefusedConn, 2*graceAgain + time.Second, ExitServer},
+		{"connections are cut", errReset, time.Minute + 2*graceAgain, ExitServer},
+		{"no answer", context.DeadlineExceeded, 31 * time.Minute, ExitIncomplete},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t)
+				target := h.serve("a")
+				h.server("a").ready = func(context.Context) error { return c.ready }
+				h.recorded(func(r *WindowResult) { r.Endpoints[0].Stopped, r.Endpoints[0].StopError = false, "reset" }, target)
+				write(t, target.TraceDir, "rank0.1.pt.trace.json.gz", traceOf(t, "x")[:10])
+				began := time.Now()
+				got, err := h.collect(t.Context(), collectFrom(target))
+				failed(t, err, c.exit, "")
+				if took := time.Since(began); took > c.takes {
+					t.Errorf("it took %s", took)
+				}
+				if !strings.Contains(got, "rank0.1.pt.trace.json.gz") {
+					t.Errorf("what there was is not kept: %q", got)
+				}
+				if h.asked("a") != "a:" {
+					t.Errorf("the dead was asked %q", h.asked("a"))
+				}
+			})
+		})
+	}
+}
+
+// What came of a start that failed is kept, and nothing has to be there.
+func TestCollectOfAStartThatFailed(t *testing.T) {
+	for _, wrote := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHost(t)
+			target := h.serve("a")
+			h.recorded(func(r *WindowResult) { r.Endpoints[0].StartError = "reset" }, target)
+			if wrote {
+				write(t, target.TraceDir, "rank0.1.pt.trace.json.gz", traceOf(t, "x"))
+			}
+			began := time.Now()
+			got, err := h.collect(t.Context(), collectFrom(target))
+			if err != nil || (got != "") != wrote || time.Since(began) > time.Second {
+				t.Errorf("wrote %t: kept %q after %s, %v", wrote, got, time.Since(began), err)
+			}
+		})
+	}
+}
+
 // failureIn finds the failure that says how the run ends.
 func failureIn(err error) Failure {
 	for err != nil {

@@ -114,6 +114,9 @@ func TestStartNotIntended(t *testing.T) {
 			if err := w.Undo(t.Context(), h.Run); err != nil || h.asked("a") != "a:" {
 				t.Errorf("asked %q, %v", h.asked("a"), err)
 			}
+			if h.guard.overs != 1 {
+				t.Errorf("the guard was told %d times that nothing of ours is on", h.guard.overs)
+			}
 		})
 	}
 }

@@ -250,6 +250,7 @@ type fakeGuard struct {
 	mu      sync.Mutex
 	intents []Intent
 	specs   []LaunchSpec
+	overs   int
 }
 
 func (g *fakeGuard) Intend(_ context.Context, what Intent) error {
@@ -260,7 +261,13 @@ func (g *fakeGuard) Intend(_ context.Context, what Intent) error {
 }
 
 func (g *fakeGuard) Begun(context.Context, Intent) error { return nil }
-func (g *fakeGuard) Over(context.Context, Intent) error  { return nil }
+
+func (g *fakeGuard) Over(context.Context, Intent) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.overs++
+	return nil
+}
 
 func (g *fakeGuard) Launch(ctx context.Context, spec LaunchSpec) (Process, error) {
 	g.mu.Lock()
