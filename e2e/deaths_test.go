@@ -98,14 +98,10 @@ func playDeath(t *testing.T, d death) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	done, err := begin(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = cmd.Wait() // its exit code says how it went
-	}()
 	if !a.await(d.at, done) {
 		t.Logf("it was over before it was seen at %s", d.at)
 	}

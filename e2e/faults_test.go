@@ -197,14 +197,10 @@ func (f fault) run(t *testing.T, a *arena) (exit int, stderr string) {
 	cmd := a.job(t, cmp.Or(f.job, "steps"))
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
+	done, err := begin(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = cmd.Wait() // its exit code says how it went
-	}()
 	late := time.AfterFunc(4*time.Minute, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	defer late.Stop()
 	if f.beside != nil && a.await(atWindow, done) {

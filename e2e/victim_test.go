@@ -31,7 +31,7 @@ type victim struct {
 	args []string // of the embedded engine, for another start of it
 	env  []string
 	cmd  *exec.Cmd
-	gone chan struct{} // closed once it has ended
+	gone <-chan struct{} // closed once it has ended
 }
 
 // embeddedVictim starts the embedded engine with a profiler and the gate.
@@ -57,20 +57,30 @@ func unstarted(t *testing.T, dir string, args ...string) *victim {
 	return v
 }
 
+// begin starts a process; ended is closed once it has ended, and its state tells how.
+func begin(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // its state tells
+	}()
+	return done, nil
+}
+
 // start starts the embedded engine, also where it has ended.
 func (v *victim) start(program string) error {
-	cmd, gone := exec.Command(program, append(slices.Clone(v.args), "--end-with-stdin")...), make(chan struct{})
+	cmd := exec.Command(program, append(slices.Clone(v.args), "--end-with-stdin")...)
 	cmd.Env = v.env
 	if _, err := cmd.StdinPipe(); err != nil { // it ends with the tests, should they be cut off
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	gone, err := begin(cmd)
+	if err != nil {
 		return err
 	}
-	go func() {
-		defer close(gone)
-		_ = cmd.Wait() // how it ends is of no interest: faults end it
-	}()
 	v.cmd, v.gone = cmd, gone
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
 		if v.listens() {

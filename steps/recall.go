@@ -3,6 +3,7 @@ package steps
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 
 	"profjob/internal/archive"
 	"profjob/internal/event"
@@ -24,7 +25,8 @@ func (r *Run) noteCollected(files []archive.File) error {
 func (g *gathering) recall(listed []hostfs.File) {
 	earlier, _ := InAttempt[CollectResult](g.run.State, g.run.Place)
 	for _, f := range earlier.Files {
-		if f.Target != g.target.Name || f.OriginalName == "" || isListed(listed, f.OriginalName) {
+		there := slices.ContainsFunc(listed, func(l hostfs.File) bool { return l.Path == f.OriginalName })
+		if f.Target != g.target.Name || f.OriginalName == "" || there {
 			continue
 		}
 		sum, err := archive.HashFile(g.run.Dir.Join(filepath.FromSlash(f.Path)))
@@ -32,13 +34,4 @@ func (g *gathering) recall(listed []hostfs.File) {
 			g.have[f.OriginalName] = copied{file: f}
 		}
 	}
-}
-
-func isListed(listed []hostfs.File, path string) bool {
-	for _, f := range listed {
-		if f.Path == path {
-			return true
-		}
-	}
-	return false
 }

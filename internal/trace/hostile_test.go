@@ -34,10 +34,10 @@ func TestNotAFile(t *testing.T) {
 	}
 }
 
-// bomb is a small compressed file of a repeated text.
-func bomb(t *testing.T, begin, text string, times int) string {
+// compressed makes a file of what write gives.
+func compressed(t *testing.T, write func(io.Writer) error) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "bomb.json.gz")
+	path := filepath.Join(t.TempDir(), "hostile.json.gz")
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -46,17 +46,23 @@ func bomb(t *testing.T, begin, text string, times int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := bytes.Repeat([]byte(text), 1<<20/len(text))
-	_, err = z.Write([]byte(begin))
-	for range times {
-		if err == nil {
-			_, err = z.Write(block)
-		}
-	}
-	if err := errors.Join(err, z.Close(), f.Close()); err != nil {
+	if err := errors.Join(write(z), z.Close(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// bomb is a small compressed file of a repeated text.
+func bomb(t *testing.T, begin, text string, times int) string {
+	t.Helper()
+	block := bytes.Repeat([]byte(text), 1<<20/len(text))
+	return compressed(t, func(w io.Writer) error {
+		_, err := io.WriteString(w, begin)
+		for i := 0; i < times && err == nil; i++ {
+			_, err = w.Write(block)
+		}
+		return err
+	})
 }
 
 // TestBombs: a megabyte that holds a gigabyte ends in a message that names the limit.
@@ -103,23 +109,14 @@ func TestNames(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes hundreds of megabytes")
 	}
-	path := filepath.Join(t.TempDir(), "names.json.gz")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := gzip.NewWriterLevel(f, gzip.BestSpeed)
-	if err != nil {
-		t.Fatal(err)
-	}
 	filler := strings.Repeat("operator_", 1<<17)
-	_, err = io.WriteString(z, "[{}")
-	for i := 0; i < 300 && err == nil; i++ {
-		_, err = fmt.Fprintf(z, `,{"ph":"X","cat":"cpu_op","ts":%d,"dur":1,"pid":1,"tid":1,"name":"%d%s"}`, i, i, filler)
-	}
-	if err := errors.Join(err, z.Close(), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	path := compressed(t, func(w io.Writer) error {
+		_, err := io.WriteString(w, "[{}")
+		for i := 0; i < 300 && err == nil; i++ {
+			_, err = fmt.Fprintf(w, `,{"ph":"X","cat":"cpu_op","ts":%d,"dur":1,"pid":1,"tid":1,"name":"%d%s"}`, i, i, filler)
+		}
+		return err
+	})
 	if _, err := Scan(t.Context(), path); !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "bytes of names") {
 		t.Errorf("got %v", err)
 	}
