@@ -20,19 +20,10 @@ func TestBehindGateway(t *testing.T) {
 		answer(200, `{"protocol":1,"gate":"1","workers":[]}`)(w, r)
 	}))
 	defer server.Close()
-	pki, err := accesstest.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := access.Access{Bearer: "for-the-gateway", Keys: []access.Key{{Header: "X-Api-Key", Value: "key"}}}
-	front, err := pki.Front(server.URL, want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	front.StartTLS()
-	defer front.Close()
+	front, pki := accesstest.Guard(t, server.URL, want)
 	for name, shown := range map[string]access.Access{"both": {Bearer: want.Bearer, Keys: want.Keys, TLS: pki.TLS()}} {
-		c, err := NewFor(front.URL, "of-the-gate", shown)
+		c, err := NewFor(front, "of-the-gate", shown)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,17 +19,12 @@ import (
 // files of the certificate are gone by then.
 func TestStopByTLS(t *testing.T) {
 	endpoint, stops := vllm(t, 200)
-	pki, err := accesstest.New(t.TempDir())
-	must(t, err)
 	shown := access.Access{Bearer: "guarded-token", Keys: []access.Key{{Header: "X-Api-Key", Value: "guarded-key"}}}
-	front, err := pki.Front(endpoint, shown)
-	must(t, err)
-	front.StartTLS()
-	defer front.Close()
+	front, pki := accesstest.Guard(t, endpoint, shown)
 	shown.TLS = pki.TLS()
 	log := &logged{}
 	g := guardtest.InProcess(guard.Options{LockDir: t.TempDir(), Log: log})
-	h := hold(front.URL)
+	h := hold(front)
 	h.Access = shown
 	must(t, g.Hold(t.Context(), h))
 	must(t, g.Begun(t.Context(), h))

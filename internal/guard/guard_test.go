@@ -160,7 +160,9 @@ func TestRefusedForAWhile(t *testing.T) {
 	})}
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		time.Sleep(1500 * time.Millisecond)
+		for began := time.Now(); !strings.Contains(log.String(), "try 2 of 5 failed") && time.Since(began) < 10*time.Second; {
+			time.Sleep(10 * time.Millisecond)
+		}
 		_ = back.ListenAndServe() // until it is closed
 	})
 	must(t, g.Abandon(t.Context()))

@@ -32,24 +32,15 @@ func TestAccess(t *testing.T) {
 		_, _ = w.Write([]byte("data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n"))
 	}))
 	defer server.Close()
-	pki, err := accesstest.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := access.Access{Bearer: "geheim-token", Keys: []access.Key{{Header: "X-Api-Key", Value: "geheim-key"}}}
-	front, err := pki.Front(server.URL, want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	front.StartTLS()
-	defer front.Close()
+	front, pki := accesstest.Guard(t, server.URL, want)
 	shown := want
 	shown.TLS = pki.TLS()
-	if got := records(t, front.URL, shown); len(got) != 1 || got[0].Error != "" {
+	if got := records(t, front, shown); len(got) != 1 || got[0].Error != "" {
 		t.Errorf("records %+v", got)
 	}
 	shown.Keys = []access.Key{{Header: "X-Api-Key", Value: "geheim-wrong"}}
-	if got := records(t, front.URL, shown); len(got) != 1 || got[0].Status != 401 || strings.Contains(got[0].Error, "geheim-") {
+	if got := records(t, front, shown); len(got) != 1 || got[0].Status != 401 || strings.Contains(got[0].Error, "geheim-") {
 		t.Errorf("with a wrong key: %+v", got)
 	}
 	shown.TLS.Key = pki.Path("other.key")

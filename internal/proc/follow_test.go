@@ -4,11 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"profjob/internal/scrub"
 )
 
 // hiding starts a shell script whose log must not show the values.
@@ -83,48 +80,5 @@ func TestNobodyFollows(t *testing.T) {
 	}
 	if code := exitCode(t, p); code != 7 {
 		t.Errorf("exit status %d", code)
-	}
-}
-
-// TestHideStaysSmall: what was copied is given back to the disk.
-func TestHideStaysSmall(t *testing.T) {
-	dir := t.TempDir()
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, write, err := newFollower(dir, log, scrub.Of([]string{"s3cret-value"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer write.Close()
-	for range 64 {
-		if _, err := write.WriteString(strings.Repeat("a line of text\n", 1<<17/15*8)); err != nil {
-			t.Fatal(err)
-		}
-		f.poll()
-	}
-	info, err := f.raw.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		t.Skip("the system does not say")
-	}
-	if held := stat.Blocks * 512; info.Size() < 60<<20 || held > 4<<20 {
-		t.Errorf("of %d bytes the disk holds %d", info.Size(), held)
-	}
-	if err := write.Truncate(0); err != nil { // as `: > /dev/stdout` does
-		t.Fatal(err)
-	}
-	if _, err := write.WriteString("anew s3cret-value\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.close(); err != nil {
-		t.Fatal(err)
-	}
-	if text := read(t, log.Name()); !strings.HasSuffix(text, "a line of text\nanew (sensitive)\n") {
-		t.Errorf("the end of the log is %q", text[len(text)-60:])
 	}
 }

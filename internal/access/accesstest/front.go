@@ -8,9 +8,27 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"testing"
 
 	"profjob/internal/access"
 )
+
+// Guard puts a front before a target for as long as a test takes, and gives where
+// it is and the CA that vouches for it.
+func Guard(t testing.TB, target string, want access.Access) (endpoint string, pki *PKI) {
+	t.Helper()
+	pki, err := New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, err := pki.Front(target, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	return front.URL, pki
+}
 
 // Front makes an HTTPS server, to be started with StartTLS, that lets through to target who has a certificate of
 // the CA and shows all of want; of the rest it repeats what they have sent. What it

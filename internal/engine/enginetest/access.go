@@ -19,24 +19,11 @@ import (
 // and a client certificate of a CA of its own.
 func testAccess(t *testing.T, env Env) {
 	server := env.Server(t, Launch{Profiling: true})
-	if server.Bearer != "" {
-		t.Skip("the server wants a token of its own, which the front's takes the place of")
-	}
-	pki, err := accesstest.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := access.Access{Bearer: "suite-token", Keys: []access.Key{{Header: "X-Suite-Key", Value: "suite-key"}}}
-	front, err := pki.Front(server.Endpoint, want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	front.StartTLS()
-	defer front.Close()
-
+	front, pki := accesstest.Guard(t, server.Endpoint, want)
 	shown := want
 	shown.TLS = pki.TLS()
-	s := env.connectWith(t, server, front.URL, shown)
+	s := env.connectWith(t, server, front, shown)
 	s.probe()
 	s.metrics()
 	s.start(engine.StartOptions{})
@@ -44,14 +31,14 @@ func testAccess(t *testing.T, env Env) {
 	s.stop()
 
 	shown.Keys = []access.Key{{Header: "X-Suite-Key", Value: "another-key"}}
-	s = env.connectWith(t, server, front.URL, shown)
+	s = env.connectWith(t, server, front, shown)
 	if err := s.client.Start(s.ctx, engine.StartOptions{}); !errors.Is(err, engine.ErrRefused) || strings.Contains(err.Error(), "another-key") {
 		t.Errorf("start with a wrong key: %v", err)
 	}
 	for name, tls := range map[string]access.TLS{"system's CAs": {}, "no certificate": {CA: pki.TLS().CA}} {
 		other := want
 		other.TLS = tls
-		s := env.connectWith(t, server, front.URL, other)
+		s := env.connectWith(t, server, front, other)
 		if _, err := s.client.Probe(s.ctx); err == nil {
 			t.Errorf("%s: the front let it through", name)
 		}

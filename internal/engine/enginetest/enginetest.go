@@ -34,7 +34,6 @@ type Launch struct {
 // Server is a live server.
 type Server struct {
 	Endpoint string
-	Bearer   string
 	// Load has the server generate some tokens, and returns once it has.
 	Load func(context.Context) error
 }
@@ -104,7 +103,7 @@ type session struct {
 func (env Env) open(t *testing.T, l Launch) session {
 	t.Helper()
 	server := env.Server(t, l)
-	return env.connect(t, server, server.Endpoint, server.Bearer)
+	return env.connect(t, server, server.Endpoint, "")
 }
 
 func (env Env) connect(t *testing.T, server Server, endpoint, bearer string) session {
