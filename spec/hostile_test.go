@@ -82,8 +82,11 @@ func TestPipes(t *testing.T) {
 	if _, diags := LoadFile(ctx, fifo, testCatalog, Inputs{}); !strings.Contains(diags.Error(), "Loading was stopped") {
 		t.Errorf("while it is open: %v", diags)
 	}
+	// More than a pipe holds, so that the writer's end is closed only after the
+	// reader's was opened: what is left in a pipe that nobody has open is lost.
+	job := hostileJob("") + "\n" + strings.Repeat("# filling\n", 20_000)
 	go func() {
-		_, _ = w.WriteString(hostileJob(""))
+		_, _ = w.WriteString(job)
 		_ = w.Close()
 	}()
 	if _, diags := LoadFile(t.Context(), fifo, testCatalog, Inputs{}); diags.HasErrors() {
