@@ -31,6 +31,8 @@ const (
 	maxLanes    = 1 << 16   // threads that Scan tells apart
 	maxText     = 256 << 20 // bytes of names, annotations and threads that Scan remembers
 	maxTime     = 1 << 61   // ns, of any time and duration: 73 years
+	maxColumns  = 1 << 30   // spans that ReadColumns keeps
+	maxWideIDs  = 1 << 20   // ids beyond 31 bits that ReadColumns tells apart
 	maxIDPages  = 1 << 19   // pages of a set of correlation ids, 512 bytes each
 
 	maxRatio    = 500     // uncompressed content beside the file's size; traces have 10 to 50
