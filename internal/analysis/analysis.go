@@ -101,7 +101,8 @@ type DeviceTime struct {
 	Exposed       int64 `json:"exposed_communication_ns"`
 	Copies        int64 `json:"copies_ns"` // copies and fills
 	Kernels       int   `json:"kernels"`   // copies and fills included
-	// Delay is from the begin of the first launch to the begin of the first kernel.
+	// Delay is from the begin of the first launch to the begin of the first kernel that
+	// was launched in the trace: there may be others before it.
 	Delay int64 `json:"delay_ns"`
 }
 
@@ -109,10 +110,12 @@ type DeviceTime struct {
 // the steps of a class with about the same batch.
 type Group struct {
 	Class trace.Class `json:"class,omitempty"` // empty of a whole trace
-	// Batch is the range of tokens that the steps scheduled, "64" or "64..127"; empty
-	// where they are all batches together.
-	Batch string `json:"batch,omitempty"`
-	Steps int    `json:"steps"`
+	// Batch is the range of what the steps scheduled, "64" or "64..127"; empty where they
+	// are all batches together. BatchOf says of what: "tokens", or "requests" where the
+	// steps of the class do not tell their tokens.
+	Batch   string `json:"batch,omitempty"`
+	BatchOf string `json:"batch_of,omitempty"`
+	Steps   int    `json:"steps"` // without idle passes, but in their own class
 
 	Duration Spread `json:"duration"`
 	// Device is the sum over the steps (of a whole trace, all device work at once: its
