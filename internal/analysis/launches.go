@@ -26,7 +26,7 @@ const (
 // launches are in the order of their correlation.
 type launches struct {
 	list []launch
-	near int // where the last one was: the next is most often there or after it
+	near int // where the last one is or would be: the next is most often there or after it
 	// orphans says whether there is device work that no call correlates with.
 	orphans bool
 }
@@ -69,12 +69,21 @@ func (l *launches) find(correlation uint32) *launch {
 			return &l.list[i]
 		}
 	}
+	if l.isBetween(l.near, correlation) {
+		return nil
+	}
 	i, ok := slices.BinarySearchFunc(l.list, correlation, func(e launch, id uint32) int { return cmp.Compare(e.correlation, id) })
+	l.near = i
 	if !ok {
 		return nil
 	}
-	l.near = i
 	return &l.list[i]
+}
+
+// isBetween says whether a correlation belongs before the i-th launch, after the one
+// before it: most calls of a runtime launch nothing.
+func (l *launches) isBetween(i int, correlation uint32) bool {
+	return (i == 0 || l.list[i-1].correlation < correlation) && (i == len(l.list) || correlation < l.list[i].correlation)
 }
 
 // called takes over the call of a launch.

@@ -31,6 +31,7 @@ type nest struct {
 	during func(f *frame, start, end int64)
 
 	stack []frame
+	span  trace.Span
 	now   int64
 }
 
@@ -38,13 +39,14 @@ func (n *nest) walk(l *trace.Lane) {
 	steps := cursor{windows: n.windows}
 	n.now = math.MinInt64
 	for i := range l.Len() {
-		s := l.At(i)
+		n.span = l.At(i)
+		s := &n.span
 		if s.Kind != trace.Operator && s.Kind != trace.Launch {
 			continue
 		}
 		n.leaveUntil(s.Start)
 		n.pass(s.Start)
-		n.push(&s, steps.at(s.Start))
+		n.push(s, steps.at(s.Start))
 	}
 	n.leaveUntil(math.MaxInt64)
 }
