@@ -16,11 +16,9 @@ func (w *work) deviceWork(s *trace.Span) {
 		w.operators.row(leaf, trace.NameID(owner-1)).device += s.Dur
 	}
 	if l != nil {
-		if l.first == notFound {
-			l.first = s.Start
-		}
+		l.answered(s.Start)
 		// A graph's kernels share the call: that one of them is shorter says nothing.
-		if !l.isGraph() && s.Dur < int64(l.cost) {
+		if !l.isGraph() && s.Dur < l.cost() {
 			w.sums[leaf].short++
 		}
 	}

@@ -162,23 +162,54 @@ func (v *level) sumLeaves(withoutIdle bool) {
 
 // sumLaunches says what it took to get work onto the device.
 func (v *level) sumLaunches() {
-	delays := make([][]int64, len(v.groups))
-	for i := range v.launches.list {
-		l := &v.launches.list[i]
-		if g := v.of[v.leafFor(l.step)]; g != nowhere && l.isCalled() && l.first != notFound {
-			delays[g] = append(delays[g], l.first-l.start)
-		}
-	}
 	for i := range v.sums {
 		if g := v.of[i]; g != nowhere && v.sums[i].launches > 0 {
 			v.groups[g].launching().add(&v.sums[i])
 		}
 	}
+	delays := v.delaysOf()
 	for i := range delays {
 		if len(delays[i]) > 0 {
 			v.groups[i].launching().Delay = spread(delays[i])
 		}
 	}
+}
+
+// delaysOf gives the delays of each group's launches. They lie in one piece of memory,
+// which all levels use.
+func (v *level) delaysOf() [][]int64 {
+	counts := make([]int, len(v.groups))
+	n := 0
+	for i := range v.launches.list {
+		if g := v.groupOf(&v.launches.list[i]); g != nowhere {
+			counts[g]++
+			n++
+		}
+	}
+	if v.delays == nil {
+		v.delays = make([]int64, n) // the whole trace comes first and has all
+	}
+	groups := make([][]int64, len(v.groups))
+	at := 0
+	for g, n := range counts {
+		groups[g] = v.delays[at : at : at+n]
+		at += n
+	}
+	for i := range v.launches.list {
+		l := &v.launches.list[i]
+		if g := v.groupOf(l); g != nowhere {
+			groups[g] = append(groups[g], l.time)
+		}
+	}
+	return groups
+}
+
+// groupOf is nowhere, too, for a launch whose delay is not known.
+func (v *level) groupOf(l *launch) int32 {
+	if !l.isAnswered() {
+		return nowhere
+	}
+	return v.of[v.leafFor(l.step)]
 }
 
 func (g *Group) launching() *Launching {

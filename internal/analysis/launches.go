@@ -2,25 +2,28 @@ package analysis
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"profjob/internal/trace"
 )
 
-// launch is a call that device work correlates with.
+// launch is a call that device work correlates with. There may be as many as kernels:
+// they are kept small.
 type launch struct {
 	correlation uint32
 	step        int32  // that the call was in
 	owner       uint32 // NameID+1 of the innermost operator around the call, 0 for none
-	cost        uint32 // how long the call took, and graphBit
-	start       int64  // notFound where the trace has the device work only
-	first       int64  // start of the first work that it launched; notFound before it is known
+	facts       uint32 // how long the call took, and the bits below
+	// time is when the call began; once it is answered, how long after that the first
+	// work began that it launched.
+	time int64
 }
 
 const (
-	graphBit = 1 << 31
-	notFound = math.MinInt64
+	calledBit   = 1 << 31 // the trace has the call, not only the work
+	answeredBit = 1 << 30
+	graphBit    = 1 << 29 // the call replays a graph
+	costMask    = graphBit - 1
 )
 
 // launches are in the order of their correlation.
@@ -33,29 +36,39 @@ type launches struct {
 
 // launchesOf makes room for the launches of all device work.
 func launchesOf(c *trace.Columns) *launches {
-	var ids []uint32
 	var l launches
+	n := 0
+	l.eachCorrelation(c, func(uint32) { n++ })
+	ids := make([]uint32, 0, n)
+	l.eachCorrelation(c, func(id uint32) { ids = append(ids, id) })
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	l.list = make([]launch, len(ids))
+	for i, id := range ids {
+		l.list[i] = launch{correlation: id, step: nowhere}
+	}
+	return &l
+}
+
+// eachCorrelation visits the correlations of device work, those that follow each other
+// on a stream once: a graph's kernels all have the same.
+func (l *launches) eachCorrelation(c *trace.Columns, visit func(uint32)) {
 	for _, lane := range c.Lanes {
 		if !lane.Device {
 			continue
 		}
+		before := uint32(0)
 		for i := range lane.Len() {
 			switch s := lane.At(i); {
 			case !s.Kind.OnDevice():
 			case s.Correlation == 0:
 				l.orphans = true
-			case len(ids) == 0 || ids[len(ids)-1] != s.Correlation: // a graph's kernels all have one
-				ids = append(ids, s.Correlation)
+			case s.Correlation != before:
+				before = s.Correlation
+				visit(before)
 			}
 		}
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	l.list = make([]launch, len(ids))
-	for i, id := range ids {
-		l.list[i] = launch{correlation: id, step: nowhere, start: notFound, first: notFound}
-	}
-	return &l
 }
 
 // find gives the launch with a correlation, nil where no device work has it.
@@ -88,12 +101,23 @@ func (l *launches) isBetween(i int, correlation uint32) bool {
 
 // called takes over the call of a launch.
 func (l *launch) called(f *frame, s *trace.Span, graph bool) {
-	l.start, l.step, l.owner = s.Start, f.step, f.operator
-	l.cost = uint32(min(s.Dur, graphBit-1))
+	l.time, l.step, l.owner = s.Start, f.step, f.operator
+	l.facts = uint32(min(s.Dur, costMask)) | calledBit
 	if graph {
-		l.cost |= graphBit
+		l.facts |= graphBit
 	}
 }
 
-func (l *launch) isCalled() bool { return l.start != notFound }
-func (l *launch) isGraph() bool  { return l.cost&graphBit != 0 }
+// answered takes over the begin of work that it launched, the first one first.
+func (l *launch) answered(at int64) {
+	if !l.isAnswered() {
+		l.time, l.facts = at-l.time, l.facts|answeredBit
+	}
+}
+
+func (l *launch) isCalled() bool   { return l.facts&calledBit != 0 }
+func (l *launch) isAnswered() bool { return l.facts&answeredBit != 0 }
+func (l *launch) isGraph() bool    { return l.facts&graphBit != 0 }
+
+// cost is for how long the call took, up to half a second.
+func (l *launch) cost() int64 { return int64(l.facts & costMask) }

@@ -26,6 +26,7 @@ type work struct {
 	sums      []leafSums
 	onDevice  []deviceSpan // by step
 	allDevice deviceSpan
+	delays    []int64 // room for those of all launches
 
 	collectives []Collective
 }
