@@ -14,9 +14,9 @@ test: ## vet, formatting, staticcheck, and all tests with the race detector
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	$(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v '/internal/trace$$')
-	$(GO) test -race -short $(TESTFLAGS) ./internal/trace # the large files take minutes under the race detector:
-	$(GO) test $(TESTFLAGS) ./internal/trace              # they are read without
+	$(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v -e '/internal/trace$$' -e '/internal/analysis$$')
+	$(GO) test -race -short $(TESTFLAGS) ./internal/trace ./internal/analysis # the large files take minutes under the race detector:
+	$(GO) test $(TESTFLAGS) ./internal/trace ./internal/analysis              # they are read without
 
 .PHONY: e2e
 e2e: build ## job files against a real vLLM on CPU in three versions, the bounded part

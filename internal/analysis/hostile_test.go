@@ -11,7 +11,9 @@ func within(t *testing.T, limit time.Duration, run func()) {
 	t.Helper()
 	began := time.Now()
 	run()
-	if took := time.Since(began); took > limit {
+	took := time.Since(began)
+	t.Logf("took %v", took)
+	if took > limit {
 		t.Errorf("took %v, more than %v", took, limit)
 	}
 }
