@@ -312,16 +312,21 @@ func compress(f io.Writer, path string, write func(*bufio.Writer) error) error {
 		}
 		z = enc
 	}
-	if z != nil {
-		f = z
+	if z == nil {
+		return buffered(f, write)
 	}
-	w := bufio.NewWriterSize(f, 256<<10)
-	err := write(w)
-	if err == nil {
-		err = w.Flush()
+	b := writeBehind(z)
+	err := buffered(b, write)
+	if failed := b.Close(); err == nil {
+		err = failed
 	}
-	if z != nil {
-		err = errors.Join(err, z.Close())
+	return errors.Join(err, z.Close())
+}
+
+func buffered(f io.Writer, write func(*bufio.Writer) error) error {
+	w := bufio.NewWriterSize(f, blockSize)
+	if err := write(w); err != nil {
+		return err
 	}
-	return err
+	return w.Flush()
 }
