@@ -180,6 +180,8 @@ func (r *Reader) separator(c, closing byte) (closed bool, err error) {
 	case !r.some:
 		r.some = true
 		return false, nil
+	case c != ',' && closing == '}' && r.pos > 0 && r.buf[r.pos-1] == '"':
+		return false, r.fail(ErrFormat, "a comma is missing: "+unescapedDetail)
 	case c != ',':
 		return false, r.fail(ErrFormat, "a comma is missing")
 	}
@@ -311,23 +313,31 @@ func (r *Reader) value() ([]byte, error) {
 
 // grow answers a negative code: it reads more, or says why that is no use.
 func (r *Reader) grow(code int, what string) error {
-	switch code {
-	case tooDeep:
-		return r.fail(ErrLimit, fmt.Sprintf("nesting of one %s (limit %d)", what, maxDepth))
-	case malformed:
-		return r.fail(ErrFormat, "a malformed "+what)
-	}
-	if r.end-r.pos >= maxValue {
-		return r.fail(ErrLimit, fmt.Sprintf("size of one %s (limit %d bytes)", what, maxValue))
+	switch {
+	case code == tooDeep:
+		return r.unreadable(ErrLimit, what, fmt.Sprintf("nesting of one %s (limit %d)", what, maxDepth))
+	case code == malformed:
+		return r.unreadable(ErrFormat, what, "a malformed "+what)
+	case r.end-r.pos >= maxValue:
+		return r.unreadable(ErrLimit, what, fmt.Sprintf("size of one %s (limit %d bytes)", what, maxValue))
 	}
 	more, err := r.more()
 	if err != nil {
 		return err
 	}
 	if !more {
-		return r.fail(ErrTruncated, "the file ends inside of one "+what)
+		return r.unreadable(ErrTruncated, what, "the file ends inside of one "+what)
 	}
 	return nil
+}
+
+// unreadable is the error of a value, of which a quote too many may be the cause.
+func (r *Reader) unreadable(kind error, what, detail string) error {
+	if at, found := unescaped(r.buf[r.pos:r.end]); found {
+		r.pos += at
+		return r.fail(ErrFormat, "a malformed "+what+": "+unescapedDetail)
+	}
+	return r.fail(kind, detail)
 }
 
 // peek skips white space and gives the byte after it.
