@@ -116,7 +116,7 @@ func (r *Reader) following() int {
 		return 0
 	}
 	n := parseEvent(b[i:], &r.event)
-	if n < 0 {
+	if n < 0 || n > maxValue {
 		return 0
 	}
 	return i + n
@@ -286,6 +286,9 @@ func (r *Reader) element(c byte) (isEvent bool, err error) {
 	}
 	for {
 		n := parseEvent(r.buf[r.pos:r.end], &r.event)
+		if n > maxValue {
+			return false, r.tooLong("event")
+		}
 		if n > 0 {
 			r.pos += n
 			return true, nil
@@ -300,6 +303,9 @@ func (r *Reader) element(c byte) (isEvent bool, err error) {
 func (r *Reader) value() ([]byte, error) {
 	for {
 		n := skipValue(r.buf[:r.end], r.pos)
+		if n-r.pos > maxValue {
+			return nil, r.tooLong("top-level value")
+		}
 		if n > 0 {
 			start := r.pos
 			r.pos = n
@@ -319,7 +325,7 @@ func (r *Reader) grow(code int, what string) error {
 	case code == malformed:
 		return r.unreadable(ErrFormat, what, "a malformed "+what)
 	case r.end-r.pos >= maxValue:
-		return r.unreadable(ErrLimit, what, fmt.Sprintf("size of one %s (limit %d bytes)", what, maxValue))
+		return r.tooLong(what)
 	}
 	more, err := r.more()
 	if err != nil {
@@ -329,6 +335,10 @@ func (r *Reader) grow(code int, what string) error {
 		return r.unreadable(ErrTruncated, what, "the file ends inside of one "+what)
 	}
 	return nil
+}
+
+func (r *Reader) tooLong(what string) error {
+	return r.unreadable(ErrLimit, what, fmt.Sprintf("size of one %s (limit %d bytes)", what, maxValue))
 }
 
 // unreadable is the error of a value, of which a quote too many may be the cause.
@@ -387,7 +397,7 @@ func (r *Reader) more() (bool, error) {
 // that something long is looked at again only as often as it doubles.
 func (r *Reader) lengthen(unread []byte) (bool, error) {
 	to := r.long
-	if want := len(unread) + max(len(unread), 2*blockSize); len(to) < want {
+	if want := min(2*len(unread), maxValue) + 2*blockSize; len(to) < want {
 		to = make([]byte, want)
 	}
 	r.end = copy(to, unread)
