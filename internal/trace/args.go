@@ -51,9 +51,6 @@ func (e *Event) AllArgs() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// ParseInt reads a whole decimal number, quoted or not, as an argument's value is.
-func ParseInt(raw []byte) (int64, bool) { return parseInt(raw) }
-
 // listArgs gives the index after the object at b[i], listing its members, or 0
 // where it is not as profilers write it: then skipNested says what it is.
 func (e *Event) listArgs(b []byte, start int) int {
