@@ -57,6 +57,6 @@ const (
 	longBit    = 1 << 31
 	nameBits   = 24
 	nameMask   = 1<<nameBits - 1
-	blockShift = 12
-	blockSize  = 1 << blockShift
+	spanShift = 12
+	spansPerBlock  = 1 << spanShift
 )
