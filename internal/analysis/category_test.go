@@ -63,7 +63,7 @@ func TestOperatorCategory(t *testing.T) {
 // TestCategoriesCover: what real devices did is in a category, by time.
 func TestCategoriesCover(t *testing.T) {
 	eachShared(t, func(t *testing.T, path string) {
-		r, err := Read(t.Context(), Input{Path: path})
+		r, err := Read(t.Context(), Input{Path: path}, trace.ScanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

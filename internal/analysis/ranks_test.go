@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"profjob/internal/trace"
 )
 
 // rankOf makes the reading of a rank whose clock is ahead by offset, and which enters
@@ -127,7 +129,7 @@ func TestRanksOfAServer(t *testing.T) {
 			inputs = append(inputs, Input{Path: path})
 		}
 	}
-	s, err := ReadSet(t.Context(), inputs)
+	s, err := ReadSet(t.Context(), inputs, trace.ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
