@@ -169,12 +169,25 @@ func (h *history) into(r *runner) {
 		r.run.State.Put(result.place, result.value)
 	}
 	r.errors = append(r.errors, h.errors...)
+	r.run.CutOffs = h.cutOffs()
 	for _, w := range h.warnings {
 		r.run.Recall(w.Text)
 	}
 	for _, a := range h.failed {
 		r.run.Outcome.Attempts = append(r.run.Outcome.Attempts, steps.Attempt{Round: a.Round, Number: a.Attempt, Error: a.Error})
 	}
+}
+
+// cutOffs counts how often each plan step was begun and came to no end. Only those that
+// are carried out again by each resume can have been more than once.
+func (h *history) cutOffs() map[string]int {
+	n := map[string]int{}
+	for _, p := range h.begun {
+		if !h.finished[p] {
+			n[p.Step]++
+		}
+	}
+	return n
 }
 
 // left is what a run had not done when it was cut off.

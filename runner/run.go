@@ -202,7 +202,7 @@ func (r *runner) carryOut(levels contexts) {
 // isLast tells of the plan steps that come whatever happened before.
 func isLast(s steps.Step) bool {
 	switch s.(type) {
-	case *steps.Shutdown, *steps.Seal, *steps.Store:
+	case *steps.Shutdown, *steps.Analyze, *steps.Seal, *steps.Store:
 		return true
 	}
 	return false
@@ -355,7 +355,7 @@ func (r *runner) undoOne(ctx context.Context, s steps.Step) (err error) {
 // finish ends the launched servers, undoes what is owed, and seals the run,
 // whatever happened before.
 func (r *runner) finish(levels contexts) {
-	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Shutdown); return ok })
+	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Shutdown); return ok })
 	if err := r.undoAll(levels.seal, r.undo); err != nil {
 		r.fail(err)
 	}
@@ -363,13 +363,14 @@ func (r *runner) finish(levels contexts) {
 		r.fail(err)
 	}
 	r.settle(r.killed || levels.interrupted())
-	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
+	r.last(levels.keep, func(s steps.Step) bool { _, ok := s.(*steps.Analyze); return ok })
+	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
 	sealed, ok := steps.Latest[steps.SealResult](r.run.State)
 	if !ok {
 		r.interrupted = r.killed || levels.interrupted() // no manifest says otherwise
 		return
 	}
-	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })
+	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })
 	if len(r.errors) > len(r.run.Outcome.Errors) {
 		r.amend(sealed.Manifest)
 	}
@@ -387,11 +388,11 @@ func (r *runner) amend(m *archive.Manifest) {
 
 // last carries out one kind of the last plan steps. They leave nothing to undo:
 // when they have been carried out, the journal is closed.
-func (r *runner) last(levels contexts, is func(steps.Step) bool) {
+func (r *runner) last(ctx context.Context, is func(steps.Step) bool) {
 	var none []owed
 	for _, p := range r.plan.Steps {
 		if is(p.Step) {
-			r.step(levels.seal, p.Step, &none)
+			r.step(ctx, p.Step, &none)
 		}
 	}
 }

@@ -215,6 +215,10 @@ func kindOf(rel string) string {
 		return KindMetrics
 	case base == "load.jsonl", base == "load.json":
 		return KindLoad
+	case strings.HasPrefix(rel, "analysis/"):
+		return KindAnalysis
+	case rel == "report.html":
+		return KindReport
 	}
 	return KindOther
 }
