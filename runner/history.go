@@ -163,31 +163,31 @@ func (h *history) result(place event.Place, kind string, raw json.RawMessage) er
 	return nil
 }
 
+// cutOff counts, by their ids, how often plan steps outside the rounds had begun and
+// not come to an end.
+func (h *history) cutOff() map[string]int {
+	counts := map[string]int{}
+	for _, p := range h.begun {
+		if p.Round == 0 && !h.finished[p] {
+			counts[p.Step]++
+		}
+	}
+	return counts
+}
+
 // into puts what the run had so far into a runner.
 func (h *history) into(r *runner) {
 	for _, result := range h.results {
 		r.run.State.Put(result.place, result.value)
 	}
 	r.errors = append(r.errors, h.errors...)
-	r.run.CutOffs = h.cutOffs()
+	r.cutOff = h.cutOff()
 	for _, w := range h.warnings {
 		r.run.Recall(w.Text)
 	}
 	for _, a := range h.failed {
 		r.run.Outcome.Attempts = append(r.run.Outcome.Attempts, steps.Attempt{Round: a.Round, Number: a.Attempt, Error: a.Error})
 	}
-}
-
-// cutOffs counts how often each plan step was begun and came to no end. Only those that
-// are carried out again by each resume can have been more than once.
-func (h *history) cutOffs() map[string]int {
-	n := map[string]int{}
-	for _, p := range h.begun {
-		if !h.finished[p] {
-			n[p.Step]++
-		}
-	}
-	return n
 }
 
 // left is what a run had not done when it was cut off.

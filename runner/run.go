@@ -101,6 +101,8 @@ type runner struct {
 	errors      []string
 	interrupted bool // fixed by settle
 	killed      bool // it is finished after it was cut off
+	// cutOff counts, by their ids, how often plan steps outside the rounds were cut off.
+	cutOff map[string]int
 }
 
 // owed is a cleanup that must still be carried out.
@@ -359,11 +361,17 @@ func (r *runner) finish(levels contexts) {
 	if err := r.undoAll(levels.seal, r.undo); err != nil {
 		r.fail(err)
 	}
-	if err := r.leaveGuard(levels.seal); err != nil {
-		r.fail(err)
+	interrupted := r.killed || levels.interrupted()
+	owes := r.run.Owes()
+	if owes { // what is left to the guard must not wait for the analysis
+		r.leave(levels)
 	}
-	r.settle(r.killed || levels.interrupted())
-	r.last(levels.keep, func(s steps.Step) bool { _, ok := s.(*steps.Analyze); return ok })
+	r.settle(interrupted) // as the report will have it
+	r.analyze(levels)
+	if !owes {
+		r.leave(levels)
+	}
+	r.settle(interrupted)
 	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
 	sealed, ok := steps.Latest[steps.SealResult](r.run.State)
 	if !ok {
@@ -373,6 +381,13 @@ func (r *runner) finish(levels contexts) {
 	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })
 	if len(r.errors) > len(r.run.Outcome.Errors) {
 		r.amend(sealed.Manifest)
+	}
+}
+
+// leave ends the guard, and with it the locks of the run.
+func (r *runner) leave(levels contexts) {
+	if err := r.leaveGuard(levels.seal); err != nil {
+		r.fail(err)
 	}
 }
 

@@ -1,11 +1,12 @@
 package steps
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"profjob/internal/analysis"
 	"profjob/internal/archive"
@@ -44,82 +45,95 @@ func (r AnalyzeResult) Summary() string {
 // Kind is the row in the table of kinds.
 func (a *Analyze) Kind() string { return "analyze" }
 
-// mostCutOff is how often a run may be cut off while it is analysed: a trace that is
-// too much for the machine would be so each time that the run is resumed.
-const mostCutOff = 2
+// Keeps tells whether the run has traces.
+func (a *Analyze) Keeps(run *Run) bool { return count(collected(run), archive.KindTrace) > 0 }
 
 // Do analyses what the run has recorded. Its error is the journal's.
 func (a *Analyze) Do(ctx context.Context, run *Run) (any, error) {
-	if n := run.CutOff(a.ID()); n >= mostCutOff {
-		left := fmt.Sprintf("left out: the run was cut off in it %d times; profjob analyze does it outside of the run", n)
-		return AnalyzeResult{Found: []string{}, Left: left}, run.warn("analyze: %s", left)
-	}
 	result := AnalyzeResult{Found: []string{}}
+	var told error // of the journal
+	err := safely("analyze", func() error {
+		page := a.pageOf(run)
+		if told = a.groups(ctx, run, page, &result); told != nil {
+			return nil
+		}
+		return a.write(run, page)
+	})
+	if err != nil && told == nil {
+		told = run.warn("analyze: %v", err)
+	}
+	return result, told
+}
+
+// pageOf is the page without what the traces say.
+func (a *Analyze) pageOf(run *Run) *report.Page {
 	m := (&Seal{Record: a.Record}).manifest(run)
-	page := report.Page{Title: fmt.Sprintf("%s, run %s", m.Job, m.RunID), Run: m}
-	groups := archive.TracesOf(collected(run), m.Rounds)
+	page := &report.Page{Title: fmt.Sprintf("%s, run %s", m.Job, m.RunID), Run: m}
+	for _, r := range m.Rounds {
+		if len(r.Windows) == 0 {
+			continue
+		}
+		attempt := r.Windows[0].Attempt
+		file := run.Dir.Join("rounds", fmt.Sprintf("%02d", r.Number), fmt.Sprintf("attempt-%d", attempt), "load.json")
+		if l, ok := report.ReadLoad(file, r.Number, attempt); ok {
+			page.Load = append(page.Load, l)
+		}
+	}
+	return page
+}
+
+// groups analyses one round and target after the other. Its error is the journal's.
+func (a *Analyze) groups(ctx context.Context, run *Run, page *report.Page, result *AnalyzeResult) error {
+	groups := archive.TracesOf(collected(run), page.Run.Rounds)
 	for i, g := range groups {
 		run.progress(fmt.Sprintf("round %d, %s", g.Round, g.Target), int64(i), int64(len(groups)), "targets")
 		set, err := a.group(ctx, run, g)
 		if ctx.Err() != nil {
 			result.Left = "interrupted"
-			break
+			return nil
 		}
 		if err != nil {
 			if err := run.warn("analyze round %d, target %s: %v", g.Round, g.Target, err); err != nil {
-				return result, err
-			}
-			continue
-		}
-		page.Sets = append(page.Sets, set.Slim(report.Rows))
-		result.Found = append(result.Found, found(set))
-	}
-	for _, r := range m.Rounds {
-		if n := len(r.Windows); n > 0 {
-			attempt := r.Windows[0].Attempt
-			if l, ok := report.ReadLoad(run.Dir.Join("rounds", fmt.Sprintf("%02d", r.Number), fmt.Sprintf("attempt-%d", attempt), "load.json"), r.Number, attempt); ok {
-				page.Load = append(page.Load, l)
+				return err
 			}
 		}
+		if set != nil && len(set.Traces) > 0 {
+			page.Sets = append(page.Sets, set.Slim(report.Rows))
+			result.Found = append(result.Found, found(set))
+		}
 	}
-	if result.Left == "" && len(groups) == 0 {
-		result.Left = "no traces"
-	}
-	if err := a.page(run, page); err != nil {
-		return result, run.warn("analyze: %v", err)
-	}
-	return result, nil
+	return nil
 }
 
 // group analyses the traces of a round and target and writes what they say. A panic is
 // an error of it: a trace must not take the run with it.
 func (a *Analyze) group(ctx context.Context, run *Run, g archive.TraceGroup) (set *analysis.Set, err error) {
-	err = safely("analyze", func() error {
+	err = safely("analyze the traces", func() error {
 		var inputs []analysis.Input
 		for _, f := range g.Files {
 			inputs = append(inputs, analysis.Input{Path: run.Dir.Join(filepath.FromSlash(f.Path)), Name: f.Path})
 		}
-		if set, err = analysis.ReadSet(ctx, inputs, trace.ScanOptions{}); err != nil {
-			return err
+		var unread error
+		set, unread = analysis.ReadSet(ctx, inputs, trace.ScanOptions{})
+		if len(set.Traces) == 0 {
+			return unread
 		}
 		set.Round, set.Target = g.Round, g.Target
 		data, err := json.Marshal(set)
-		if err != nil {
-			return err
+		if err == nil {
+			err = run.Dir.WriteFile(fmt.Sprintf("analysis/round-%02d-%s.json", g.Round, g.Target), append(data, '\n'))
 		}
-		return run.Dir.WriteFile(fmt.Sprintf("analysis/round-%02d-%s.json", g.Round, g.Target), append(data, '\n'))
+		return errors.Join(unread, err)
 	})
 	return set, err
 }
 
-func (a *Analyze) page(run *Run, page report.Page) error {
-	return safely("report", func() error {
-		var b strings.Builder
-		if err := report.Write(&b, page); err != nil {
-			return err
-		}
-		return run.Dir.WriteFile("report.html", []byte(b.String()))
-	})
+func (a *Analyze) write(run *Run, page *report.Page) error {
+	var b bytes.Buffer
+	if err := report.Write(&b, *page); err != nil {
+		return err
+	}
+	return run.Dir.WriteFile("report.html", b.Bytes())
 }
 
 // found says in a line what a set of traces tells: "server: 5 decode steps, p50

@@ -39,9 +39,6 @@ type Run struct {
 	Emit       func(event.Event) error
 	// CloseJournal ends the journal: what comes after is told to views only.
 	CloseJournal func() error
-	// CutOffs counts, by plan step, how often the run was cut off in it before; nil for a
-	// run that never was.
-	CutOffs map[string]int
 	// Estimate says about how much the run will write, by an earlier one; both may be nil.
 	Estimate func() (*Estimate, error)
 	// Outcome is how the run stands, set by the runner before the last plan steps.
@@ -105,9 +102,6 @@ func (r *Run) progress(text string, done, total int64, unit string) {
 	// A view that fails must not end a run; the journal does not keep progress.
 	_ = r.Emit(event.Progress{Place: r.Place, Text: text, Done: done, Total: total, Unit: unit})
 }
-
-// CutOff is how often the run was cut off in a plan step before.
-func (r *Run) CutOff(id string) int { return r.CutOffs[id] }
 
 // Warn tells the user something that does not end the run, and keeps it for the
 // manifest. The error is the journal's.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -71,7 +70,7 @@ func (a *app) runOpen(ctx context.Context, opts openOptions, arg string) error {
 		return usage("--port %d: one from 1 to 65535, or 0 for any that is free", opts.port)
 	}
 	// What was unpacked is removed however it ends.
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilTold(ctx)
 	defer stop()
 	found, err := a.findTraces(ctx, opts.archive, []string{arg})
 	switch {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"profjob/internal/analysis"
 	"profjob/internal/durable"
 	"profjob/internal/report"
 	"profjob/internal/trace"
@@ -53,22 +52,23 @@ func (a *app) runReport(ctx context.Context, opts reportOptions, args []string) 
 	if abs, err := filepath.Abs(opts.output); err == nil && isRun(filepath.Dir(abs)) {
 		return usage("%s lies in a run, which is sealed as it is: name another place with -o", opts.output)
 	}
+	ctx, stop := untilTold(ctx) // what was unpacked is removed however it ends
+	defer stop()
 	found, err := a.findTraces(ctx, opts.archive, args)
 	if err != nil {
 		return err
 	}
 	defer found.close()
 	page := report.Page{Title: "Traces"}
+	var errs []error
 	damaged := false
 	for _, in := range found.sets {
-		set, err := analysis.ReadSet(ctx, in.inputs, trace.ScanOptions{})
-		if err != nil {
+		set, err := in.read(ctx, trace.ScanOptions{})
+		if ctx.Err() != nil || len(found.sets) == 1 && len(set.Traces) == 0 {
 			return traceError(ctx, err)
 		}
-		set.Round, set.Target = in.round, in.target
-		for i := range set.Traces {
-			damaged = damaged || set.Traces[i].Problem != ""
-		}
+		errs = append(errs, err)
+		damaged = damaged || isDamaged(set)
 		page.Sets = append(page.Sets, set.Slim(report.Rows))
 		if in.manifest != nil && page.Run == nil {
 			page.Run, page.Title = in.manifest, fmt.Sprintf("%s, run %s", in.manifest.Job, in.manifest.RunID)
@@ -84,10 +84,7 @@ func (a *app) runReport(ctx context.Context, opts reportOptions, args []string) 
 	if err := a.printf("%s\n", display(opts.output)); err != nil {
 		return failed(steps.ExitFailed, err)
 	}
-	if damaged {
-		return said(steps.ExitIncomplete)
-	}
-	return nil
+	return ended(ctx, errors.Join(errs...), damaged)
 }
 
 func writePage(path string, page report.Page) error {
