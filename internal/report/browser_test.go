@@ -81,7 +81,7 @@ func TestBrowser(t *testing.T) {
 				t.Fatal(err)
 			}
 			dom := browse(t, path, "--dump-dom")
-			if !strings.Contains(dom, `<button type="button">`) || !strings.Contains(dom, "go from step to step") {
+			if !strings.Contains(dom, `<button type="button">`) || !strings.Contains(dom, "Click a step") {
 				t.Error("the script of the page did not run")
 			}
 			for picture, flags := range map[string][]string{

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path"
 	"strconv"
+	"strings"
 
 	"profjob/internal/analysis"
 	"profjob/internal/phrase"
@@ -24,6 +25,7 @@ type model struct {
 	Traces          []tracePart
 	TracesLeftOut   string
 	Ranks           []*table
+	RanksLeftOut    string
 	Loads           []loadPart
 	Links           *table
 	Open            string // the command that opens them
@@ -66,11 +68,11 @@ func modelOf(p Page, l limits) (*model, error) {
 	if left > 0 {
 		m.TracesLeftOut = "Not shown one by one: " + phrase.Of(int64(left), "more trace") + "; the headline figures have them as far as they fit, and `profjob analyze` shows each."
 	}
-	for i := range p.Sets {
-		if i < max(l.traces, 1) {
-			m.Ranks = appendTable(m.Ranks, ranksOf(&p.Sets[i], len(p.Sets) > 1, l))
-		}
+	sets, left := first(p.Sets, l.traces)
+	for i := range sets {
+		m.Ranks = appendTable(m.Ranks, ranksOf(&sets[i], l))
 	}
+	m.RanksLeftOut = leftOut(left, "table")
 	m.Links = links(p, all, l)
 	m.Open = "profjob open FILE"
 	if p.Run != nil {
@@ -83,32 +85,43 @@ func modelOf(p Page, l limits) (*model, error) {
 // placed is a trace and the set it is of.
 type placed struct {
 	*analysis.Trace
-	set *analysis.Set
+	set   *analysis.Set
+	label string // the shortest that tells the trace from the others
 }
 
 func tracesOf(sets []analysis.Set) []placed {
 	var all []placed
 	for i := range sets {
-		for j := range sets[i].Traces {
-			all = append(all, placed{&sets[i].Traces[j], &sets[i]})
+		s := &sets[i]
+		ranks := map[int]int{}
+		for j := range s.Traces {
+			if r := s.Traces[j].Rank; r != nil {
+				ranks[*r]++
+			}
+		}
+		for j := range s.Traces {
+			t := &s.Traces[j]
+			name := word(path.Base(clip(t.File)))
+			if t.Rank != nil && ranks[*t.Rank] == 1 && (len(s.Traces) > 1 || s.Target != "") {
+				name = "rank " + phrase.Count(int64(*t.Rank))
+			}
+			label := strings.Join(append(setName(s), name), ", ")
+			all = append(all, placed{t, s, label})
 		}
 	}
 	return all
 }
 
-// label is the shortest that tells a trace from the others of the page.
-func (t placed) label() string {
-	var text string
-	if t.set.Round > 0 {
-		text = "round " + strconv.Itoa(t.set.Round) + ", "
+// setName says which set it is; nothing outside of a run.
+func setName(s *analysis.Set) []string {
+	var parts []string
+	if s.Round > 0 {
+		parts = append(parts, "round "+strconv.Itoa(s.Round))
 	}
-	if t.set.Target != "" {
-		text += word(t.set.Target) + ", "
+	if s.Target != "" {
+		parts = append(parts, word(s.Target))
 	}
-	if t.Rank != nil {
-		return text + "rank " + phrase.Count(int64(*t.Rank))
-	}
-	return text + word(path.Base(clip(t.File)))
+	return parts
 }
 
 func titleOf(p Page) string {
@@ -129,7 +142,7 @@ func (m *model) problems(all []placed, l limits) {
 	var found []problem
 	for _, t := range all {
 		if t.Problem != "" {
-			found = append(found, problem{t.label(), message(t.Problem)})
+			found = append(found, problem{t.label, message(t.Problem)})
 		}
 	}
 	shown, left := first(found, l.texts)
@@ -148,7 +161,7 @@ func (m *model) nav() []navItem {
 }
 
 func headline(all []placed, l limits) *table {
-	t := &table{Caption: "Headline figures by class of step", Sorts: len(all) > 1}
+	t := &table{Caption: "By class of step", Sorts: len(all) > 1}
 	if len(all) > 1 {
 		t.Columns = append(t.Columns, column{Text: "Trace"})
 	}
@@ -167,7 +180,7 @@ func headline(all []placed, l limits) *table {
 		for _, g := range groups {
 			row := headlineRow(tr, g)
 			if len(all) > 1 {
-				row = append([]cell{{Text: tr.label(), Title: word(tr.File)}}, row...)
+				row = append([]cell{{Text: tr.label, Title: word(tr.File)}}, row...)
 			}
 			t.Rows = append(t.Rows, row)
 		}
@@ -232,7 +245,7 @@ func appendTable(tables []*table, t *table) []*table {
 
 // links are the trace files.
 func links(p Page, all []placed, l limits) *table {
-	t := &table{Caption: "Trace files", Columns: []column{{Text: "File"}, {Text: "Trace"}, {Text: "Size", Number: true}, {Text: "Events", Number: true}}}
+	t := &table{Caption: "Where they lie", Columns: []column{{Text: "File"}, {Text: "Trace"}, {Text: "Size", Number: true}, {Text: "Events", Number: true}}}
 	paths := map[string]string{}
 	for _, link := range p.Links {
 		paths[link.File] = link.Path
@@ -249,7 +262,7 @@ func links(p Page, all []placed, l limits) *table {
 			href = tr.File
 		}
 		seen[tr.File] = true
-		t.Rows = append(t.Rows, append(row(tr.File, tr.label(), href), size(tr.FileBytes), count(int64(tr.Events))))
+		t.Rows = append(t.Rows, append(row(tr.File, tr.label, href), size(tr.FileBytes), count(int64(tr.Events))))
 	}
 	for _, link := range p.Links {
 		if !seen[link.File] {

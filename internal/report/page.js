@@ -30,7 +30,7 @@
 		const readout = document.createElement("p");
 		readout.className = "readout";
 		readout.setAttribute("role", "status");
-		readout.textContent = "← and → go from step to step.";
+		readout.textContent = "Click a step, or go from step to step with ← and →.";
 		const chart = document.createElement("div");
 		chart.tabIndex = 0;
 		chart.setAttribute("role", "group");
@@ -52,6 +52,6 @@
 			event.preventDefault();
 			select(moves[event.key]);
 		});
-		bars.forEach((bar, i) => bar.addEventListener("click", () => select(i)));
+		bars.forEach((bar, i) => bar.addEventListener("click", () => { select(i); chart.focus(); }));
 	}
 })();

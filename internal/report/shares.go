@@ -93,7 +93,7 @@ func sharesOf(t *analysis.Trace, colours palette) *shares {
 	if len(parts) == 0 {
 		return nil
 	}
-	s := &shares{Table: &table{Caption: "Where the time goes, by class of step", Columns: []column{{Text: "Part"}}}}
+	s := &shares{Table: &table{Caption: "Time of the steps by what it went to, for each class", Columns: []column{{Text: "Part"}}}}
 	for _, p := range parts {
 		s.Table.Rows = append(s.Table.Rows, []cell{{Text: word(p), Swatch: colours.class(p)}})
 	}

@@ -9,8 +9,9 @@ import (
 
 // spark is a small picture of a value across the steps.
 type spark struct {
-	Path  string // of a line a value, in a box of sparkWidth by sparkHeight
-	Label string // what it shows, in words
+	Path   string // of a line a value, in a box of sparkWidth by sparkHeight
+	Stroke string // width of the lines
+	Label  string // what it shows, in words
 }
 
 const (
@@ -43,7 +44,7 @@ func sparkOf(values []int64) *spark {
 		path.WriteString("M" + short((float64(i)+0.5)*sparkWidth/float64(points)) + " " + strconv.Itoa(sparkHeight) +
 			"v-" + short(max(float64(max(v, 0))/float64(largest)*sparkHeight, 0.5)))
 	}
-	return &spark{path.String(), "across " + strconv.Itoa(len(values)) + " steps, from " + phrase.Nanos(least) + " to " + phrase.Nanos(largest)}
+	return &spark{path.String(), short(min(0.8*sparkWidth/float64(points), 9)), "across " + strconv.Itoa(len(values)) + " steps, from " + phrase.Nanos(least) + " to " + phrase.Nanos(largest)}
 }
 
 // short writes a coordinate.

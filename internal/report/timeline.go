@@ -37,6 +37,7 @@ const (
 	chartTop    = 12
 	chartBottom = 208
 	widestBar   = 48
+	filled      = 0.86 // of the room that a bar has
 )
 
 // binned is steps that share a bar.
@@ -55,8 +56,8 @@ func timelineOf(steps []analysis.Step, classes []analysis.Group, bars int) *time
 	bins := binsOf(steps, bars)
 	top, cut := heightOf(bins)
 	t := &timeline{Width: chartWidth, Height: chartHeight, Left: chartLeft, Bottom: chartBottom}
-	width := float64(chartWidth-chartLeft) / float64(len(bins))
-	shown := min(width*0.86, widestBar)
+	width := min(float64(chartWidth-chartLeft)/float64(len(bins)), widestBar/filled)
+	shown := width * filled
 	for i, b := range bins {
 		height := min(max(float64(b.longest)/float64(max(top, 1)), 0.006), 1) * (chartBottom - chartTop)
 		t.Bars = append(t.Bars, bar{

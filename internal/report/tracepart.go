@@ -13,7 +13,7 @@ import (
 )
 
 func tracePartOf(t placed, index, all int, colours palette, l limits) tracePart {
-	p := tracePart{ID: "trace-" + strconv.Itoa(index+1), Name: t.label(), Title: word(t.File), About: about(t)}
+	p := tracePart{ID: "trace-" + strconv.Itoa(index+1), Name: t.label, Title: word(t.File), About: about(t)}
 	if t.Problem != "" {
 		p.Problem = message(t.Problem)
 	}
@@ -51,7 +51,7 @@ func about(t placed) []fact {
 	if t.Rank != nil {
 		rank := phrase.Count(int64(*t.Rank))
 		if t.WorldSize != nil {
-			rank += " of " + phrase.Count(int64(*t.WorldSize))
+			rank += ", world size " + phrase.Count(int64(*t.WorldSize))
 		}
 		add("Rank", rank)
 	}
@@ -253,20 +253,19 @@ func memory(tr *analysis.Trace, most int) *table {
 }
 
 // ranksOf holds the traces of a set side by side; nil with fewer than two.
-func ranksOf(s *analysis.Set, several bool, l limits) *table {
+func ranksOf(s *analysis.Set, l limits) *table {
 	if len(s.Traces) < 2 {
 		return nil
 	}
 	t := &table{Caption: "Ranks side by side", Sorts: true, Columns: []column{{Text: "Trace"}, {Text: "Steps", Number: true}, {Text: "p50", Number: true}, {Text: "In all", Number: true},
 		{Text: "Collectives", Number: true, Title: "that could be matched with those of the other ranks"}, {Text: "Waited", Number: true, Title: "in collectives that another rank had not entered"}, {Text: "Share", Number: true, Title: "waited, of the duration of its steps"},
 		{Text: "Last", Number: true, Title: "collectives that this rank entered last"}, {Text: "Caused", Number: true, Title: "the waits of the others where this rank was last"}, {Text: "Duration, by step", Fixed: true}, {Text: "Wait, by step", Fixed: true}}}
-	if several {
-		t.Caption += ": " + strings.TrimSuffix(placed{&analysis.Trace{}, s}.label(), ", "+phrase.Unknown)
+	if of := strings.Join(setName(s), ", "); of != "" {
+		t.Caption += ": " + of
 	}
-	traces, left := first(s.Traces, l.ranks)
-	for i := range traces {
-		tr := placed{&traces[i], s}
-		row := []cell{{Text: tr.label(), Title: word(tr.File)}, count(int64(tr.Total.Steps)), nanos(tr.Total.Duration.P50), nanos(tr.Total.Duration.Sum)}
+	traces, left := first(tracesOf([]analysis.Set{*s}), l.ranks)
+	for _, tr := range traces {
+		row := []cell{{Text: tr.label, Title: word(tr.File)}, count(int64(tr.Total.Steps)), nanos(tr.Total.Duration.P50), nanos(tr.Total.Duration.Sum)}
 		at := slices.IndexFunc(s.Ranks, func(r analysis.RankSkew) bool { return r.File == tr.File })
 		if at < 0 {
 			row = append(row, unknown(), unknown(), unknown(), unknown(), unknown(), sparkCell(durations(tr.Steps)), cell{Text: phrase.Unknown})
