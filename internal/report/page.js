@@ -20,7 +20,10 @@
 			button.type = "button";
 			button.textContent = heading.textContent;
 			button.addEventListener("click", () => sortBy(table, at, heading));
-			heading.replaceChildren(button);
+			const printed = document.createElement("span"); // a heading that repeats on a page has no buttons
+			printed.className = "printed";
+			printed.textContent = heading.textContent;
+			heading.replaceChildren(button, printed);
 		});
 	}
 

@@ -132,6 +132,9 @@ func sharesOf(t *analysis.Trace, colours palette) *shares {
 	if len(s.Bars) == 0 {
 		return nil
 	}
+	if t.Total.Device != nil {
+		s.Table.Note = "The span of the device counts as it is, and the rest of a step is the host's. Where the device took longer than the step, as it does when the host runs ahead, its parts are scaled to the step."
+	}
 	return s
 }
 

@@ -257,7 +257,7 @@ func ranksOf(s *analysis.Set, l limits) *table {
 	if len(s.Traces) < 2 {
 		return nil
 	}
-	t := &table{Caption: "Ranks side by side", Sorts: true, Columns: []column{{Text: "Trace"}, {Text: "Steps", Number: true}, {Text: "p50", Number: true}, {Text: "In all", Number: true},
+	t := &table{Caption: "What each rank waited", Sorts: true, Columns: []column{{Text: "Trace"}, {Text: "Steps", Number: true}, {Text: "p50", Number: true}, {Text: "In all", Number: true},
 		{Text: "Collectives", Number: true, Title: "that could be matched with those of the other ranks"}, {Text: "Waited", Number: true, Title: "in collectives that another rank had not entered"}, {Text: "Share", Number: true, Title: "waited, of the duration of its steps"},
 		{Text: "Last", Number: true, Title: "collectives that this rank entered last"}, {Text: "Caused", Number: true, Title: "the waits of the others where this rank was last"}, {Text: "Duration, by step", Fixed: true}, {Text: "Wait, by step", Fixed: true}}}
 	if of := strings.Join(setName(s), ", "); of != "" {
