@@ -156,7 +156,7 @@ document.title = said.join("|");
 // pages are those that are looked at: a small one, and of real traces where they are.
 func pages(t *testing.T) map[string]Page {
 	t.Helper()
-	all := map[string]Page{"small": small(), "hostile": hostile()}
+	all := map[string]Page{"small": small(), "hostile": hostile(), "many": many()}
 	shared := filepath.Join("..", "..", "..", "shared", "traces")
 	for name, pattern := range map[string]string{
 		"mixed-graph": "tracelens/vllm-mixed-piecewise-graph.json.gz",
@@ -186,4 +186,23 @@ func pages(t *testing.T) map[string]Page {
 		all[name] = p
 	}
 	return all
+}
+
+// many is a page of more steps than there is room for.
+func many() Page {
+	steps := make([]analysis.Step, 5000)
+	classes := []analysis.Group{{Class: trace.Prefill}, {Class: trace.Decode}}
+	for i := range steps {
+		s := analysis.Step{Index: i, Name: "execute", Class: trace.Decode, Tokens: 64, Requests: 64, Whole: true, Duration: int64(8_000_000 + i%97*20_000)}
+		if i%250 < 6 {
+			s.Class, s.Tokens, s.Duration = trace.Prefill, 8192, 31_000_000
+		}
+		g := &classes[1]
+		if s.Class == trace.Prefill {
+			g = &classes[0]
+		}
+		g.Steps++
+		steps[i] = s
+	}
+	return Page{Sets: []analysis.Set{{Traces: []analysis.Trace{{File: "many.json.gz", Steps: steps, Classes: classes, Total: analysis.Group{Steps: 5000, Operators: []analysis.Operator{{Name: "aten::mm", Count: 5000, Self: 5, PerStep: make([]int64, 5000)}}}}}}}}
 }
