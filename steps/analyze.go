@@ -53,11 +53,11 @@ func (a *Analyze) Do(ctx context.Context, run *Run) (any, error) {
 	result := AnalyzeResult{Found: []string{}}
 	var told error // of the journal
 	err := safely("analyze", func() error {
-		page := a.pageOf(run)
+		page, unread := a.pageOf(run)
 		if told = a.groups(ctx, run, page, &result); told != nil {
 			return nil
 		}
-		return a.write(run, page)
+		return errors.Join(unread, a.write(run, page))
 	})
 	if err != nil && told == nil {
 		told = run.warn("analyze: %v", err)
@@ -66,20 +66,11 @@ func (a *Analyze) Do(ctx context.Context, run *Run) (any, error) {
 }
 
 // pageOf is the page without what the traces say.
-func (a *Analyze) pageOf(run *Run) *report.Page {
+func (a *Analyze) pageOf(run *Run) (page *report.Page, err error) {
 	m := (&Seal{Record: a.Record}).manifest(run)
-	page := &report.Page{Title: fmt.Sprintf("%s, run %s", m.Job, m.RunID), Run: m}
-	for _, r := range m.Rounds {
-		if len(r.Windows) == 0 {
-			continue
-		}
-		attempt := r.Windows[0].Attempt
-		file := run.Dir.Join("rounds", fmt.Sprintf("%02d", r.Number), fmt.Sprintf("attempt-%d", attempt), "load.json")
-		if l, ok := report.ReadLoad(file, r.Number, attempt); ok {
-			page.Load = append(page.Load, l)
-		}
-	}
-	return page
+	page = &report.Page{Title: fmt.Sprintf("%s, run %s", m.Job, m.RunID), Run: report.RunOf(m)}
+	page.Run.Loads, err = report.ReadLoads(run.Dir.Path())
+	return page, err
 }
 
 // groups analyses one round and target after the other. Its error is the journal's.
@@ -98,7 +89,7 @@ func (a *Analyze) groups(ctx context.Context, run *Run, page *report.Page, resul
 			}
 		}
 		if set != nil && len(set.Traces) > 0 {
-			page.Sets = append(page.Sets, set.Slim(report.Rows))
+			page.Sets = append(page.Sets, set.Slim())
 			result.Found = append(result.Found, found(set))
 		}
 	}

@@ -69,10 +69,10 @@ func (a *app) runReport(ctx context.Context, opts reportOptions, args []string) 
 		}
 		errs = append(errs, err)
 		damaged = damaged || isDamaged(set)
-		page.Sets = append(page.Sets, set.Slim(report.Rows))
+		page.Sets = append(page.Sets, set.Slim())
 		if in.manifest != nil && page.Run == nil {
-			page.Run, page.Title = in.manifest, fmt.Sprintf("%s, run %s", in.manifest.Job, in.manifest.RunID)
-			page.Load = report.LoadsOf(in.manifest)
+			page.Run, page.Title = report.RunOf(in.manifest), fmt.Sprintf("%s, run %s", in.manifest.Job, in.manifest.RunID)
+			page.Run.Loads, _ = report.ReadLoads(in.manifest.Dir) // a packed run's are not read: the page is of the traces
 		}
 	}
 	if len(found.sets) == 1 && len(found.sets[0].inputs) == 1 && page.Run == nil {
