@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"profjob/internal/ascend"
 	"profjob/internal/trace"
 )
 
@@ -29,7 +30,13 @@ type Collective struct {
 
 // Read analyses one trace. The error is nil where the file is damaged but something
 // could be read: then the trace's Problem says what was wrong.
+//
+// Of a directory that torch_npu wrote the trace in it is read, and the tables beside it.
+// With raw data only the error matches [ascend.ErrRaw] and has the command to analyse it.
 func Read(ctx context.Context, in Input) (*Reading, error) {
+	if ascend.Is(in.Path) {
+		return readNPU(ctx, in)
+	}
 	c, err := trace.ReadColumns(ctx, in.Path)
 	var damaged *trace.Error
 	if err != nil && (c == nil || !errors.As(err, &damaged)) {
