@@ -64,9 +64,9 @@ func (g *groups[T]) row(key ...string) (row *T, isNew bool, err error) {
 // sorted gives the groups in an order of theirs.
 func (g *groups[T]) sorted(compare func(a, b *T) int) []T {
 	slices.SortStableFunc(g.list, compare)
-	all := make([]T, len(g.list))
-	for i, row := range g.list {
-		all[i] = *row
+	var all []T
+	for _, row := range g.list {
+		all = append(all, *row)
 	}
 	return all
 }

@@ -168,18 +168,19 @@ func (t *table) next(ctx context.Context) (bool, error) {
 }
 
 func (t *table) read() (bool, error) {
-	t.from.upTo(t.rows.InputOffset())
+	start := t.rows.InputOffset()
+	t.from.upTo(start)
 	record, err := t.rows.Read()
 	if err == io.EOF {
 		return false, nil
 	}
-	line, _ := 0, 0
+	line := 0
 	if len(record) > 0 {
 		line, _ = t.rows.FieldPos(0)
 	}
 	switch {
 	case errors.Is(err, errTooLong):
-		return false, fmt.Errorf("read %s: %w: bytes of the row at byte %d (limit %d)", t.path, ErrLimit, t.rows.InputOffset(), maxRecord)
+		return false, fmt.Errorf("read %s: %w: bytes of the row at byte %d (limit %d)", t.path, ErrLimit, start, maxRecord)
 	case errors.Is(err, errTooLarge):
 		return false, fmt.Errorf("read %s: %w: bytes of the file (limit %d)", t.path, ErrLimit, int64(maxTable))
 	case err != nil:
