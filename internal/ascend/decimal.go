@@ -40,6 +40,9 @@ func nanoseconds(text string, digits int) (int64, bool) {
 		}
 		switch at := i - len(whole) - digits; { // 0 is the first digit below a ns
 		case at < 0:
+			if n > maxTime/10 {
+				return 0, false
+			}
 			if n = n*10 + int64(digit-'0'); n >= maxTime {
 				return 0, false
 			}

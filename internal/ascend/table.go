@@ -229,7 +229,7 @@ func (t *table) length(c int) (int64, error) {
 }
 
 func (t *table) fault(c int, what string) error {
-	line, _ := t.rows.FieldPos(t.at[c])
+	line, _ := t.rows.FieldPos(0) // the row may end before the column
 	return fmt.Errorf("line %d: column %d: %.40q %s", line, t.at[c]+1, t.text(c), what)
 }
 

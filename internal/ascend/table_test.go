@@ -191,10 +191,12 @@ func TestBadCollectives(t *testing.T) {
 	}
 }
 
-// fuzzFile gives a function that writes what a fuzz target got to a file.
+// fuzzFile gives a function that writes what a fuzz target got to a file: each time a new
+// one, for ext4 waits for the disk where one is written over.
 func fuzzFile(f *testing.F, name string) func(*testing.T, []byte) string {
 	path := filepath.Join(f.TempDir(), name)
 	return func(t *testing.T, text []byte) string {
+		os.Remove(path)
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}

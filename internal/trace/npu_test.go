@@ -209,6 +209,7 @@ func FuzzNPU(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "trace_view.json")
 	f.Fuzz(func(t *testing.T, text []byte) {
+		os.Remove(path) // ext4 waits for the disk where a file is written over
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
