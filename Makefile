@@ -36,8 +36,20 @@ faults: build ## every way in which a server can misbehave, at every plan step, 
 	cd e2e && PROFJOB_FAULTS=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^Test(Faults|StepFaults|Deaths)$$'
 
 .PHONY: bench
-bench: ## benchmarks
+bench: bench-traces ## benchmarks, and what is said of reading traces beside gzip, Python and HolisticTraceAnalysis
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-traces
+bench-traces: build ## speed and memory of reading traces beside their peers, a table
+	cd e2e && PROFJOB_BENCH_TRACES=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBenchTraces$$'
+
+.PHONY: bench-huge
+bench-huge: build ## 5 GB of JSON, made, within the bound on memory
+	cd e2e && PROFJOB_BENCH_HUGE=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBenchHuge$$'
+
+.PHONY: check-peers
+check-peers: build ## device time against HolisticTraceAnalysis and TraceLens; the table of docs/analysis.md
+	cd e2e && PROFJOB_PEERS=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestCheckPeers$$' -args $(PEERSFLAGS)
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

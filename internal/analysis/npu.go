@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"profjob/internal/ascend"
+	"profjob/internal/trace"
 )
 
 // NPU is what torch_npu's own analysis says of a process, from the tables beside its
@@ -95,12 +96,12 @@ type NPUCollective struct {
 const maxNPURows = 200
 
 // readNPU reads a directory of torch_npu, and what is in the place of its trace.
-func readNPU(ctx context.Context, in Input) (*Reading, error) {
+func readNPU(ctx context.Context, in Input, o trace.ScanOptions) (*Reading, error) {
 	d, err := ascend.Read(ctx, in.Path)
 	if err != nil {
 		return nil, err
 	}
-	r, err := Read(ctx, Input{Path: d.Trace, Name: in.Name})
+	r, err := Read(ctx, Input{Path: d.Trace, Name: in.Name}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +122,9 @@ func npuOf(d *ascend.Dir) *NPU {
 		n.Problems = append(n.Problems, strings.ToValidUTF8(p, "\ufffd"))
 	}
 	n.Kernels = convert(n, d.Kernels, func(k ascend.Kernel) NPUKernel {
-		category := categoryOf(kernelRules, k.Type)
+		category := KernelCategory(k.Type, trace.Kernel)
 		if k.Core == "HCCL" || k.Core == "COMMUNICATION" {
-			category = communication
+			category = catCommunication
 		}
 		return NPUKernel{k.Type, k.Core, category, k.Count, k.Time, k.Wait, k.Max}
 	})

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"profjob/internal/ascend"
+	"profjob/internal/trace"
 )
 
 // TestNPU: a directory of torch_npu is one trace, with the tables beside it. What its
@@ -17,15 +18,15 @@ import (
 func TestNPU(t *testing.T) {
 	for name, launch := range map[string]int64{"queue_ascend_pt": 20_000, "steps_ascend_pt": 10_000} {
 		path := filepath.Join("../ascend/testdata", name)
-		r, err := Read(t.Context(), Input{Path: path, Name: "traces/" + name})
+		r, err := Read(t.Context(), Input{Path: path, Name: "traces/" + name}, trace.ScanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		trace := r.Trace
-		if trace.File != "traces/"+name || trace.Rank == nil || !trace.Options.Shapes || trace.Problem != "" || len(trace.Steps) != 3 {
-			t.Fatalf("%s: %+v", name, trace)
+		got := r.Trace
+		if got.File != "traces/"+name || got.Rank == nil || !got.Options.Shapes || got.Problem != "" || len(got.Steps) != 3 {
+			t.Fatalf("%s: %+v", name, got)
 		}
-		for i, s := range trace.Steps {
+		for i, s := range got.Steps {
 			d := *s.Device
 			want := DeviceTime{Start: d.Start, Span: 605_000, Busy: 385_000, Idle: 220_000, Compute: 280_000, Communication: 100_000, Exposed: 100_000, Copies: 5_000, Kernels: 5, Delay: d.Delay}
 			if i == 0 {
@@ -40,7 +41,7 @@ func TestNPU(t *testing.T) {
 			}
 		}
 		devices := map[string]int64{}
-		for _, o := range trace.Total.Operators {
+		for _, o := range got.Total.Operators {
 			if o.Device != 0 {
 				devices[o.Name] = o.Device
 			}
@@ -51,8 +52,8 @@ func TestNPU(t *testing.T) {
 		if len(r.Collectives) != 3 || r.Collectives[2].Step != 2 || r.Collectives[0].Name != "hcom_allReduce" {
 			t.Errorf("%s: %+v", name, r.Collectives)
 		}
-		n := trace.NPU
-		if n == nil || len(n.Kernels) != 4 || n.Kernels[1].Category != communication || n.Kernels[0].Category != "gemm" || len(n.Types) != 3 || len(n.Steps) == 0 || len(n.Collectives) == 0 || n.Problems != nil {
+		n := got.NPU
+		if n == nil || len(n.Kernels) != 4 || n.Kernels[1].Category != collective || n.Kernels[0].Category != "gemm" || len(n.Types) != 3 || len(n.Steps) == 0 || len(n.Collectives) == 0 || n.Problems != nil {
 			t.Errorf("%s: %+v", name, n)
 		}
 		if _, err := json.Marshal(r); err != nil {
@@ -75,7 +76,7 @@ func TestNPURaw(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "FRAMEWORK"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Read(t.Context(), Input{Path: dir})
+	_, err := Read(t.Context(), Input{Path: dir}, trace.ScanOptions{})
 	if !errors.Is(err, ascend.ErrRaw) || !strings.Contains(err.Error(), ascend.Command(dir, "")) {
 		t.Error(err)
 	}
@@ -98,7 +99,7 @@ func TestNPUDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, err := Read(t.Context(), Input{Path: dir})
+	r, err := Read(t.Context(), Input{Path: dir}, trace.ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

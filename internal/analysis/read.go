@@ -1,9 +1,11 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"profjob/internal/ascend"
 	"profjob/internal/trace"
@@ -29,23 +31,23 @@ type Collective struct {
 }
 
 // Read analyses one trace. The error is nil where the file is damaged but something
-// could be read: then the trace's Problem says what was wrong.
+// could be read, at least one event: then the trace's Problem says what was wrong.
 //
 // Of a directory that torch_npu wrote the trace in it is read, and the tables beside it.
 // With raw data only the error matches [ascend.ErrRaw] and has the command to analyse it.
-func Read(ctx context.Context, in Input) (*Reading, error) {
+func Read(ctx context.Context, in Input, o trace.ScanOptions) (*Reading, error) {
 	if ascend.Is(in.Path) {
-		return readNPU(ctx, in)
+		return readNPU(ctx, in, o)
 	}
-	c, err := trace.ReadColumns(ctx, in.Path)
+	c, err := trace.ReadColumnsWith(ctx, in.Path, o)
 	var damaged *trace.Error
-	if err != nil && (c == nil || !errors.As(err, &damaged)) {
+	if err != nil && (c == nil || c.Summary.Events == 0 || !errors.As(err, &damaged)) {
 		return nil, fmt.Errorf("analyse %s: %w", in.Path, err)
 	}
 	r := of(c)
-	r.Trace.File = in.Name
-	if in.Name == "" {
-		r.Trace.File = in.Path
+	r.Trace.File = cmp.Or(in.Name, in.Path)
+	if info, err := os.Stat(in.Path); err == nil {
+		r.Trace.FileBytes = info.Size()
 	}
 	if damaged != nil {
 		r.Trace.Problem = damaged.Error()
@@ -54,18 +56,20 @@ func Read(ctx context.Context, in Input) (*Reading, error) {
 }
 
 // ReadSet analyses traces that belong together, one after the other, and holds their
-// ranks against each other.
-func ReadSet(ctx context.Context, inputs []Input) (*Set, error) {
-	s := &Set{FormatVersion: FormatVersion}
+// ranks against each other. With an error the set is of the traces that could be read.
+func ReadSet(ctx context.Context, inputs []Input, o trace.ScanOptions) (*Set, error) {
+	s := &Set{FormatVersion: FormatVersion, Traces: []Trace{}}
 	var readings []Reading
+	var errs []error
 	for _, in := range inputs {
-		r, err := Read(ctx, in)
+		r, err := Read(ctx, in, o)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		readings = append(readings, *r)
 		s.Traces = append(s.Traces, r.Trace)
 	}
 	s.Ranks = ranks(readings)
-	return s, nil
+	return s, errors.Join(errs...)
 }
