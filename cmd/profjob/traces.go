@@ -13,6 +13,7 @@ import (
 
 	"profjob/internal/analysis"
 	"profjob/internal/archive"
+	"profjob/internal/ascend"
 	"profjob/internal/trace"
 	"profjob/steps"
 )
@@ -57,11 +58,11 @@ func (a *app) findTraces(ctx context.Context, root string, args []string) (*foun
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		switch {
-		case err == nil && info.IsDir() && !isRun(arg):
+		case err == nil && info.IsDir() && !isRun(arg) && !ascend.Is(arg):
 			var below []foundSet
 			below, err = tracesBelow(arg)
 			found.sets = append(found.sets, below...)
-		case err == nil && !info.IsDir() && !strings.HasSuffix(arg, packedRun):
+		case err == nil && (ascend.Is(arg) || !info.IsDir() && !strings.HasSuffix(arg, packedRun)):
 			if files < 0 {
 				files = len(found.sets)
 				found.sets = append(found.sets, foundSet{})
@@ -103,6 +104,9 @@ func tracesBelow(dir string) ([]foundSet, error) {
 		switch name := d.Name(); {
 		case err != nil:
 			return err
+		case d.IsDir() && ascend.Is(path): // one trace, with tables beside it
+			traces = append(traces, path)
+			return fs.SkipDir
 		case d.IsDir():
 		case traceName.MatchString(name):
 			traces = append(traces, path)

@@ -56,6 +56,9 @@ type Trace struct {
 	Classes []Group `json:"classes"`
 
 	Memory []MemoryPeak `json:"memory,omitempty"` // where recorded
+
+	// NPU is what torch_npu's own tables say, of one of its directories.
+	NPU *NPU `json:"npu,omitempty"`
 }
 
 // Step is one pass: an engine step, or an idle pass.

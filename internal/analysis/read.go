@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"profjob/internal/ascend"
 	"profjob/internal/trace"
 )
 
@@ -31,7 +32,13 @@ type Collective struct {
 
 // Read analyses one trace. The error is nil where the file is damaged but something
 // could be read, at least one event: then the trace's Problem says what was wrong.
+//
+// Of a directory that torch_npu wrote the trace in it is read, and the tables beside it.
+// With raw data only the error matches [ascend.ErrRaw] and has the command to analyse it.
 func Read(ctx context.Context, in Input, o trace.ScanOptions) (*Reading, error) {
+	if ascend.Is(in.Path) {
+		return readNPU(ctx, in, o)
+	}
 	c, err := trace.ReadColumnsWith(ctx, in.Path, o)
 	var damaged *trace.Error
 	if err != nil && (c == nil || c.Summary.Events == 0 || !errors.As(err, &damaged)) {

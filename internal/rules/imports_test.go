@@ -52,6 +52,8 @@ var layers = []rule{
 		why: "a host file system knows files, not what is in them"},
 	{of: []string{"internal/trace"}, never: []string{"internal/engine", "internal/hostfs", "internal/archive", "internal/event"},
 		why: "the trace reader knows what is in a file, not who wrote it or where it came from"},
+	{of: []string{"internal/ascend"}, never: []string{whole}, except: []string{"internal/ascend", "internal/regular"}, tests: true,
+		why: "it knows the tables of torch_npu, not what is made of them"},
 	{of: []string{"internal/archive", "internal/event"}, never: []string{whole}, except: []string{"internal/archive", "internal/event", "internal/wire", "internal/durable", "internal/regular"}, tests: true,
 		why: "runs and events are described in words of their own, which outlive how they came about"},
 	{of: []string{"internal/wire", "internal/proc", "internal/control", "internal/durable", "internal/regular", "internal/scrub", "internal/access"}, never: []string{whole}, except: []string{"internal/wire", "internal/proc", "internal/control", "internal/regular", "internal/scrub", "internal/access"}, tests: true,

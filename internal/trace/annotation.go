@@ -58,6 +58,12 @@ var preprocessScopes = map[string]bool{
 	"gpu_model_runner: preprocess": true,
 }
 
+// isPassSpan says whether a span of that text tells of passes. torch_npu writes such
+// spans with the category of operators.
+func isPassSpan(text string) bool {
+	return preprocessScopes[text] || parseAnnotation(text).rank != noPass
+}
+
 // parseVLLM reads what follows execute_, in the forms of vLLM:
 //
 //	new_N_cached_M                                  0.11.1–0.13

@@ -68,6 +68,9 @@ func (c *collector) operator(e *Event) error {
 	if err != nil {
 		return err
 	}
+	if c.kinds[id] == noted {
+		return c.span(e)
+	}
 	before := len(l.ops)
 	l.add(op{e.TS, e.End(), id})
 	if c.ops += len(l.ops) - before; c.ops > maxOps {

@@ -163,6 +163,7 @@ func ReadColumnsWith(ctx context.Context, path string, o ScanOptions) (*Columns,
 func (b *columnsBuilder) finish(base int64) *Columns {
 	c := b.columns
 	c.Summary, c.Base = &b.passes.summary, base
+	b.settle()
 	for _, l := range b.lanes {
 		if l.n > 0 {
 			c.Lanes = append(c.Lanes, l)
@@ -182,6 +183,7 @@ func (b *columnsBuilder) finish(base int64) *Columns {
 			l.sorted = true
 		}
 	}
+	b.correlate()
 	sort.SliceStable(c.Memory, func(i, j int) bool { return c.Memory[i].At < c.Memory[j].At })
 	return c
 }

@@ -17,6 +17,7 @@ type columnsBuilder struct {
 	wide    map[int64]uint32
 	labels  map[string]*labels
 	spans   int
+	npu     npu
 }
 
 type laneKey struct {
@@ -32,7 +33,8 @@ type labels struct {
 
 func newColumnsBuilder(path string) *columnsBuilder {
 	return &columnsBuilder{path: path, columns: &Columns{flops: make([]int64, 1)}, passes: newCollector(path),
-		lanes: map[laneKey]*Lane{}, names: map[string]uint32{}, wide: map[int64]uint32{}, labels: map[string]*labels{}}
+		lanes: map[laneKey]*Lane{}, names: map[string]uint32{}, wide: map[int64]uint32{}, labels: map[string]*labels{},
+		npu: npu{lanes: map[laneKey]*Lane{}, endsOf: map[laneKey]uint32{}}}
 }
 
 func (b *columnsBuilder) add(e *Event) error {
@@ -46,12 +48,14 @@ func (b *columnsBuilder) add(e *Event) error {
 		return nil
 	case e.Phase == 'i' && string(e.Name) == "[memory]":
 		return b.memory(e)
+	case e.Phase == 's' || e.Phase == 'f':
+		return b.flow(e)
 	case e.Phase != 'X':
 		return nil
 	}
 	kind, ok := kindOfEvent(e.Category)
 	if !ok {
-		return nil
+		return b.uncategorised(e)
 	}
 	return b.span(e, kind)
 }

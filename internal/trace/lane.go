@@ -15,6 +15,7 @@ const (
 	embedding      // looks up the tokens of a pass: once a pass
 	sampler        // chooses tokens: after the forward
 	graph          // replays a captured graph: once a pass with full graphs
+	noted          // no operator, but the program's own span around or within a pass
 )
 
 func kindOf(name string) kind {
@@ -23,6 +24,8 @@ func kindOf(name string) kind {
 		return embedding
 	case strings.HasSuffix(name, "GraphLaunch"):
 		return graph // cudaGraphLaunch, hipGraphLaunch, cuGraphLaunch
+	case isPassSpan(name):
+		return noted
 	}
 	for _, part := range [...]string{"argmax", "multinomial", "exponential_", "sampling", "top_k_top_p"} {
 		if strings.Contains(name, part) {
@@ -155,6 +158,9 @@ func (l *lane) lastEnd() int64 {
 // embeddedTokens reads Input Dims of aten::embedding: [[vocabulary, width],
 // [tokens], …]; the tokens may have several dimensions.
 func embeddedTokens(dims []byte) int64 {
+	if len(dims) > 0 && dims[0] == '"' {
+		return embeddedTokensText(dims)
+	}
 	i := skipSpace(dims, 0)
 	if i >= len(dims) || dims[i] != '[' {
 		return NotKnown
