@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"profjob/internal/archive"
 	"profjob/internal/trace"
@@ -26,7 +25,7 @@ func (v *Verify) cut(ctx context.Context, run *Run, f archive.File, scan *trace.
 		}
 		return nil
 	}
-	rel := cutName(f.Path)
+	rel := trace.CutName(f.Path)
 	dst := run.Dir.Join(filepath.FromSlash(rel))
 	src := run.Dir.Join(filepath.FromSlash(f.Path))
 	if _, err := trace.Trim(ctx, src, dst, chosen); err != nil {
@@ -78,16 +77,6 @@ func differences(chosen, cut archive.Got, count int) string {
 		return "the cut trace shows other engine steps than were chosen"
 	}
 	return ""
-}
-
-// cutName names the cut file beside the uncut one.
-func cutName(p string) string {
-	for _, ending := range []string{".pt.trace.json", ".trace.json"} {
-		if i := strings.LastIndex(p, ending); i >= 0 {
-			return p[:i] + ".window" + p[i:]
-		}
-	}
-	return p + ".window"
 }
 
 // hashFile gives a file's size and SHA-256. It ends with ctx: a trace may have gigabytes.

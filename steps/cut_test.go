@@ -40,19 +40,6 @@ func TestVerifyKeepOriginal(t *testing.T) {
 	}
 }
 
-func TestCutName(t *testing.T) {
-	for name, want := range map[string]string{
-		"a/rank0.1.pt.trace.json.gz": "a/rank0.1.window.pt.trace.json.gz",
-		"a/1.5-TP-0.trace.json.gz":   "a/1.5-TP-0.window.trace.json.gz",
-		"a/rank0.pt.trace.json":      "a/rank0.window.pt.trace.json",
-		"a/other":                    "a/other.window",
-	} {
-		if got := cutName(name); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
-	}
-}
-
 func TestHashFileEndsWithItsContext(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "trace", []byte("abc"))

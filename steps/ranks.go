@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"profjob/internal/archive"
+	"profjob/internal/trace"
 )
 
 // dropAmbiguousRanks takes back the rank of traces that share one: the ranks of a
@@ -39,7 +40,7 @@ func dropAmbiguousRanks(result *VerifyResult) {
 		}
 	}
 	for i, f := range result.Files {
-		if ambiguous[f.Path] || ambiguous[cutName(f.Path)] {
+		if ambiguous[f.Path] || ambiguous[trace.CutName(f.Path)] {
 			result.Files[i].Rank = nil
 		}
 	}

@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"profjob/internal/trace"
 )
 
 // TestGolden is the form that users and other programs read. The trace is one that the
 // project recorded itself: vLLM 0.32.0 on CPU, four steps.
 func TestGolden(t *testing.T) {
-	s, err := ReadSet(t.Context(), []Input{{Path: filepath.Join("testdata", "four-steps.json.gz"), Name: "four-steps.json.gz"}})
+	s, err := ReadSet(t.Context(), []Input{{Path: filepath.Join("testdata", "four-steps.json.gz"), Name: "four-steps.json.gz"}}, trace.ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func busy(spans [][2]int64) (sum int64) {
 // TestTotals holds the sums against those that encoding/json and maps make.
 func TestTotals(t *testing.T) {
 	eachShared(t, func(t *testing.T, path string) {
-		r, err := Read(t.Context(), Input{Path: path})
+		r, err := Read(t.Context(), Input{Path: path}, trace.ScanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +249,7 @@ func TestAsTrim(t *testing.T) {
 		"tracelens/h100-qwen-train", "tracelens/b200-eager", "hta/mi250-train"} {
 		t.Run(name, func(t *testing.T) {
 			path := shared(t, name+".json.gz")
-			r, err := Read(t.Context(), Input{Path: path})
+			r, err := Read(t.Context(), Input{Path: path}, trace.ScanOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,9 +1,11 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"profjob/internal/trace"
 )
@@ -28,17 +30,17 @@ type Collective struct {
 }
 
 // Read analyses one trace. The error is nil where the file is damaged but something
-// could be read: then the trace's Problem says what was wrong.
-func Read(ctx context.Context, in Input) (*Reading, error) {
-	c, err := trace.ReadColumns(ctx, in.Path)
+// could be read, at least one event: then the trace's Problem says what was wrong.
+func Read(ctx context.Context, in Input, o trace.ScanOptions) (*Reading, error) {
+	c, err := trace.ReadColumnsWith(ctx, in.Path, o)
 	var damaged *trace.Error
-	if err != nil && (c == nil || !errors.As(err, &damaged)) {
+	if err != nil && (c == nil || c.Summary.Events == 0 || !errors.As(err, &damaged)) {
 		return nil, fmt.Errorf("analyse %s: %w", in.Path, err)
 	}
 	r := of(c)
-	r.Trace.File = in.Name
-	if in.Name == "" {
-		r.Trace.File = in.Path
+	r.Trace.File = cmp.Or(in.Name, in.Path)
+	if info, err := os.Stat(in.Path); err == nil {
+		r.Trace.FileBytes = info.Size()
 	}
 	if damaged != nil {
 		r.Trace.Problem = damaged.Error()
@@ -48,11 +50,11 @@ func Read(ctx context.Context, in Input) (*Reading, error) {
 
 // ReadSet analyses traces that belong together, one after the other, and holds their
 // ranks against each other.
-func ReadSet(ctx context.Context, inputs []Input) (*Set, error) {
+func ReadSet(ctx context.Context, inputs []Input, o trace.ScanOptions) (*Set, error) {
 	s := &Set{FormatVersion: FormatVersion}
 	var readings []Reading
 	for _, in := range inputs {
-		r, err := Read(ctx, in)
+		r, err := Read(ctx, in, o)
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,7 @@ func (m *made) write(t testing.TB) string {
 
 func (m *made) read(t testing.TB) *Reading {
 	t.Helper()
-	r, err := Read(t.Context(), Input{Path: m.write(t), Name: "trace.json"})
+	r, err := Read(t.Context(), Input{Path: m.write(t), Name: "trace.json"}, trace.ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,6 +161,8 @@ const (
 	KindPlan     = "plan"
 	KindJournal  = "journal"
 	KindInput    = "input"
+	KindAnalysis = "analysis" // what the traces of a round and a target say
+	KindReport   = "report"   // the page that shows it
 	KindOther    = "other"
 )
 

@@ -86,7 +86,7 @@ func (l *Lane) From(t int64) int {
 	return sort.Search(l.n, func(i int) bool { return l.at(i).start >= t })
 }
 
-func (l *Lane) at(i int) *record { return &l.blocks[i>>blockShift][i&(blockSize-1)] }
+func (l *Lane) at(i int) *record { return &l.blocks[i>>spanShift][i&(spansPerBlock-1)] }
 
 func (l *Lane) add(r record, dur int64) {
 	if dur < longBit {
@@ -95,8 +95,8 @@ func (l *Lane) add(r record, dur int64) {
 		r.dur = longBit | uint32(len(l.long))
 		l.long = append(l.long, dur)
 	}
-	if l.n == len(l.blocks)<<blockShift {
-		l.blocks = append(l.blocks, make([]record, blockSize))
+	if l.n == len(l.blocks)<<spanShift {
+		l.blocks = append(l.blocks, make([]record, spansPerBlock))
 	}
 	if l.n > 0 && l.sorted {
 		before := l.at(l.n - 1)

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,26 +20,28 @@ func Complete(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer content.Close()
 	c := closing{path: path}
 	if content.plain && !endsInBracket(content.file) {
+		content.Close()
 		return c.fail(0, ErrTruncated, "the JSON is not closed")
 	}
-	buf := make([]byte, 256<<10)
+	a := readAhead(ctx, content)
+	defer a.close()
 	for {
-		if ctx.Err() != nil {
-			return fmt.Errorf("check trace %s: %w", path, context.Cause(ctx))
+		b, err := a.next()
+		if err != nil {
+			return fmt.Errorf("check trace %s: %w", path, err)
 		}
-		n, err := content.Read(buf)
-		if err := c.read(buf[:n]); err != nil {
+		if err := c.read(b.buf[headroom:b.end]); err != nil {
 			return err
 		}
 		switch {
-		case err == io.EOF:
-			return c.end()
-		case err != nil:
-			return contentError(path, c.offset, err)
+		case b.err == io.EOF:
+			return c.end(ctx)
+		case b.err != nil:
+			return contentError(path, c.offset, b.err)
 		}
+		a.release(b.buf)
 	}
 }
 
@@ -102,32 +105,44 @@ func (c *closing) skipString(b []byte, i int) int {
 		c.escaped = false
 		i++
 	}
-	for i < len(b) {
-		k := bytes.IndexByte(b[i:], '"')
-		if k < 0 {
-			c.escaped = endsInEscape(b[i:])
-			break
-		}
-		if !endsInEscape(b[i : i+k]) {
+	for {
+		switch i = stringEnd(b, i); {
+		case i >= len(b):
+			return len(b)
+		case b[i] == '"':
 			c.inString = false
-			return i + k
+			return i
+		case i+1 == len(b):
+			c.escaped = true
+			return len(b)
 		}
-		i += k + 1
+		i += 2
 	}
-	return len(b)
 }
 
-// endsInEscape says whether a backslash at the end of s, which starts outside
-// of an escape, escapes what follows.
-func endsInEscape(s []byte) bool {
-	return (len(s)-len(bytes.TrimRight(s, `\`)))%2 == 1
+// end says what is missing. Where the text is all there and its brackets do not
+// close, it may be one that cannot be read, of which the reader says why.
+func (c *closing) end(ctx context.Context) error {
+	if c.begun && c.depth == 0 && !c.inString {
+		return nil
+	}
+	if err := readThrough(ctx, c.path); errors.Is(err, ErrFormat) {
+		return err
+	}
+	return c.fail(0, ErrTruncated, "the JSON is not closed")
 }
 
-func (c *closing) end() error {
-	if !c.begun || c.depth > 0 || c.inString {
-		return c.fail(0, ErrTruncated, "the JSON is not closed")
+// readThrough reads all events.
+func readThrough(ctx context.Context, path string) error {
+	r, err := open(ctx, path)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer r.Close()
+	for err == nil {
+		_, err = r.Next()
+	}
+	return err
 }
 
 func (c *closing) fail(i int, kind error, detail string) error {

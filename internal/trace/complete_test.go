@@ -67,7 +67,7 @@ func TestClosingInPieces(t *testing.T) {
 				t.Fatalf("pieces of %d: %v", size, err)
 			}
 		}
-		if err := c.end(); err != nil {
+		if err := c.end(t.Context()); err != nil {
 			t.Fatalf("pieces of %d: %v", size, err)
 		}
 	}

@@ -9,7 +9,7 @@
 // The parts, from the bottom:
 //
 //   - [Open] and [Reader.Next]: the events of a file, one at a time, whatever
-//     its size and compression
+//     its size and compression, which is undone by a goroutine of the reader's own
 //   - [Complete]: whether a file has been written to its end
 //   - [Scan]: one pass over a file, giving its [Summary] with the passes found
 //   - [Select]: which of those passes make up the window that was asked for

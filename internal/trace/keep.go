@@ -9,8 +9,10 @@ const (
 	clip
 )
 
-// rules decide which events belong to a window, once learn has seen all events
-// of the file.
+// rules decide which events belong to a window. What they say is sure once learn
+// has seen all events of the file. Before that it is what the events so far let
+// expect, and they note when a later one proves them wrong: a launch most often
+// stands before what it launched, so that one pass over a file is enough.
 //
 //   - Host events (operators, runtime calls, instants, counters, frames) belong
 //     to the window that they start in, on whatever thread.
@@ -30,8 +32,11 @@ type rules struct {
 	path       string
 	start, end int64 // in the file's own time, end not included
 
-	calls, callsKept   idSet // correlation ids of runtime calls
-	origins, originsIn idSet // External ids of operators and annotations
+	calls   known // correlation ids of runtime calls
+	origins known // External ids of operators and annotations
+
+	settled bool // all events were learnt
+	wrong   bool // one was decided otherwise than it would be now
 }
 
 func (r *rules) within(t int64) bool { return t >= r.start && t < r.end }
@@ -41,16 +46,16 @@ func (r *rules) learn(e *Event) error {
 	if e.Phase != 'X' || onDevice(e.Category) {
 		return nil
 	}
-	var ok bool
+	ok := true
 	switch {
 	case isLaunch(e.Category):
-		id, has := e.ArgInt("correlation")
-		ok = !has || learn(&r.calls, &r.callsKept, id, r.within(e.TS))
+		if id, has := e.ArgInt("correlation"); has {
+			ok = r.add(&r.calls, id, r.within(e.TS))
+		}
 	case string(e.Category) == "cpu_op", string(e.Category) == "user_annotation":
-		id, has := e.ArgInt("External id")
-		ok = !has || learn(&r.origins, &r.originsIn, id, r.within(e.TS))
-	default:
-		return nil
+		if id, has := e.ArgInt("External id"); has {
+			ok = r.add(&r.origins, id, r.within(e.TS))
+		}
 	}
 	if !ok {
 		return &Error{Path: r.path, Kind: ErrLimit, Detail: "correlation ids are too far apart"}
@@ -58,8 +63,9 @@ func (r *rules) learn(e *Event) error {
 	return nil
 }
 
-func learn(all, in *idSet, id int64, within bool) bool {
-	return all.add(id) && (!within || in.add(id))
+func (r *rules) add(k *known, id int64, within bool) bool {
+	r.wrong = r.wrong || k.contradicted(id, within)
+	return k.all.add(id) && (!within || k.in.add(id))
 }
 
 func (r *rules) decide(e *Event) fate {
@@ -78,23 +84,53 @@ func (r *rules) decide(e *Event) fate {
 }
 
 func (r *rules) decideDevice(e *Event) fate {
-	if id, ok := e.ArgInt("correlation"); ok && r.calls.has(id) {
-		return when(r.callsKept.has(id))
+	call, hasCall := e.ArgInt("correlation")
+	if hasCall && r.calls.all.has(call) {
+		return r.byID(&r.calls, call)
 	}
-	if id, ok := e.ArgInt("External id"); ok && r.origins.has(id) {
-		return when(r.originsIn.has(id))
+	stays := when(r.within(e.TS))
+	if origin, ok := e.ArgInt("External id"); ok {
+		if r.origins.all.has(origin) {
+			stays = r.byID(&r.origins, origin)
+		} else {
+			r.expect(&r.origins, origin, stays)
+		}
 	}
-	return when(r.within(e.TS))
+	if hasCall {
+		r.expect(&r.calls, call, stays)
+	}
+	return stays
 }
 
 // decideFlow: the ids of forward-to-backward arrows are of a kind of their own.
 func (r *rules) decideFlow(e *Event) fate {
-	if string(e.Category) != "fwdbwd" {
-		if id, ok := parseInt(e.ID); ok && r.calls.has(id) {
-			return when(r.callsKept.has(id))
-		}
+	id, ok := parseInt(e.ID)
+	if !ok || string(e.Category) == "fwdbwd" {
+		return when(r.within(e.TS))
 	}
-	return when(r.within(e.TS))
+	if r.calls.all.has(id) {
+		return r.byID(&r.calls, id)
+	}
+	stays := when(r.within(e.TS))
+	r.expect(&r.calls, id, stays)
+	return stays
+}
+
+// byID decides by an id that is known. That it belongs to the window is sure.
+func (r *rules) byID(k *known, id int64) fate {
+	if k.in.has(id) {
+		return keep
+	}
+	r.expect(k, id, drop)
+	return drop
+}
+
+// expect notes that an event was decided while its id was not, or could become
+// one of the window yet.
+func (r *rules) expect(k *known, id int64, f fate) {
+	if !r.settled && !r.wrong {
+		r.wrong = !k.expect(id, f)
+	}
 }
 
 func (r *rules) decideSpan(e *Event) fate {

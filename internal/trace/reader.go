@@ -17,16 +17,19 @@ type Member struct {
 const EventsKey = "traceEvents"
 
 // Reader reads the events of one file in their order in the file. It holds no
-// more of the file than one event and the top-level values. It belongs to one
-// goroutine.
+// more of the file than some blocks, one event and the top-level values. It
+// belongs to one goroutine, and has one of its own, which reads and decompresses
+// the blocks that come next until Close.
 type Reader struct {
-	path    string
-	content *opened
+	path  string
+	ahead *ahead
 
 	buf      []byte
-	pos, end int   // the unread part of buf
-	offset   int64 // of buf[0] in the content
-	readErr  error // why there is nothing behind buf[end]
+	pos, end int    // the unread part of buf
+	offset   int64  // of buf[0] in the content
+	block    []byte // buf, if it is one of ahead's
+	long     []byte // buf, while more is unread than has room before a block
+	readErr  error  // why there is nothing behind buf[end]
 
 	state    state
 	bare     bool // the file is an array without an object around it
@@ -37,8 +40,6 @@ type Reader struct {
 	metaSize int
 	base     int64
 	err      error
-
-	ctx context.Context // ends the reading between two blocks
 }
 
 type state uint8
@@ -61,11 +62,11 @@ func open(ctx context.Context, path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{path: path, content: content, buf: make([]byte, 1<<20), ctx: ctx}, nil
+	return &Reader{path: path, ahead: readAhead(ctx, content)}, nil
 }
 
-// Close releases the file. It may be called at any time, once.
-func (r *Reader) Close() error { return r.content.Close() }
+// Close ends the reading and releases the file. It may be called at any time, once.
+func (r *Reader) Close() error { return r.ahead.close() }
 
 // Base is what an event's TS counts from: the file's baseTimeNanoseconds, in
 // ns since the Unix epoch, or 0 where the file has none (then TS itself counts
@@ -85,6 +86,12 @@ func (r *Reader) Next() (*Event, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
+	if r.state == inEvents && r.some {
+		if n := r.following(); n > 0 {
+			r.pos += n
+			return &r.event, nil
+		}
+	}
 	ok, err := r.step()
 	for !ok && err == nil {
 		ok, err = r.step()
@@ -94,6 +101,25 @@ func (r *Reader) Next() (*Event, error) {
 		return nil, err
 	}
 	return &r.event, nil
+}
+
+// following reads the event that follows another in the buffer, and gives the
+// length with what is before it; where there is anything else step says what.
+func (r *Reader) following() int {
+	b := r.buf[r.pos:r.end]
+	i := skipSpace(b, 0)
+	if i == len(b) || b[i] != ',' {
+		return 0
+	}
+	i = skipSpace(b, i+1)
+	if i == len(b) || b[i] != '{' {
+		return 0
+	}
+	n := parseEvent(b[i:], &r.event)
+	if n < 0 || n > maxValue {
+		return 0
+	}
+	return i + n
 }
 
 // step goes on by one event, which it says, or one top-level key or bracket.
@@ -154,6 +180,8 @@ func (r *Reader) separator(c, closing byte) (closed bool, err error) {
 	case !r.some:
 		r.some = true
 		return false, nil
+	case c != ',' && closing == '}' && r.pos > 0 && r.buf[r.pos-1] == '"':
+		return false, r.fail(ErrFormat, "a comma is missing: "+unescapedDetail)
 	case c != ',':
 		return false, r.fail(ErrFormat, "a comma is missing")
 	}
@@ -258,6 +286,9 @@ func (r *Reader) element(c byte) (isEvent bool, err error) {
 	}
 	for {
 		n := parseEvent(r.buf[r.pos:r.end], &r.event)
+		if n > maxValue {
+			return false, r.tooLong("event")
+		}
 		if n > 0 {
 			r.pos += n
 			return true, nil
@@ -272,6 +303,9 @@ func (r *Reader) element(c byte) (isEvent bool, err error) {
 func (r *Reader) value() ([]byte, error) {
 	for {
 		n := skipValue(r.buf[:r.end], r.pos)
+		if n-r.pos > maxValue {
+			return nil, r.tooLong("top-level value")
+		}
 		if n > 0 {
 			start := r.pos
 			r.pos = n
@@ -285,23 +319,35 @@ func (r *Reader) value() ([]byte, error) {
 
 // grow answers a negative code: it reads more, or says why that is no use.
 func (r *Reader) grow(code int, what string) error {
-	switch code {
-	case tooDeep:
-		return r.fail(ErrLimit, fmt.Sprintf("nesting of one %s (limit %d)", what, maxDepth))
-	case malformed:
-		return r.fail(ErrFormat, "a malformed "+what)
-	}
-	if r.end-r.pos >= maxValue {
-		return r.fail(ErrLimit, fmt.Sprintf("size of one %s (limit %d bytes)", what, maxValue))
+	switch {
+	case code == tooDeep:
+		return r.unreadable(ErrLimit, what, fmt.Sprintf("nesting of one %s (limit %d)", what, maxDepth))
+	case code == malformed:
+		return r.unreadable(ErrFormat, what, "a malformed "+what)
+	case r.end-r.pos >= maxValue:
+		return r.tooLong(what)
 	}
 	more, err := r.more()
 	if err != nil {
 		return err
 	}
 	if !more {
-		return r.fail(ErrTruncated, "the file ends inside of one "+what)
+		return r.unreadable(ErrTruncated, what, "the file ends inside of one "+what)
 	}
 	return nil
+}
+
+func (r *Reader) tooLong(what string) error {
+	return r.unreadable(ErrLimit, what, fmt.Sprintf("size of one %s (limit %d bytes)", what, maxValue))
+}
+
+// unreadable is the error of a value, of which a quote too many may be the cause.
+func (r *Reader) unreadable(kind error, what, detail string) error {
+	if at, found := unescaped(r.buf[r.pos:r.end]); found {
+		r.pos += at
+		return r.fail(ErrFormat, "a malformed "+what+": "+unescapedDetail)
+	}
+	return r.fail(kind, detail)
 }
 
 // peek skips white space and gives the byte after it.
@@ -321,40 +367,73 @@ func (r *Reader) peek() (byte, error) {
 	}
 }
 
-// more fills the buffer, moving what is unread to its front, or doubling it
-// where that fills it; false says that the content has ended. It is the buffer
-// that is read full, so that a long value is looked at again only as often as
-// the buffer doubles.
+// more puts the next block of the content behind what is unread; false says
+// that the content has ended. What is unread is most often part of one event,
+// and is copied into the room before the block.
 func (r *Reader) more() (bool, error) {
 	if r.readErr != nil {
 		return false, r.ended()
 	}
-	if r.ctx.Err() != nil {
-		return false, fmt.Errorf("read trace %s: %w", r.path, context.Cause(r.ctx))
+	unread := r.buf[r.pos:r.end]
+	if len(unread) > headroom {
+		return r.lengthen(unread)
 	}
-	switch {
-	case r.pos > 0:
-		copy(r.buf, r.buf[r.pos:r.end])
-		r.offset += int64(r.pos)
-		r.end -= r.pos
-		r.pos = 0
-	case r.end == len(r.buf):
-		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+	b, err := r.nextBlock()
+	if err != nil {
+		return false, err
 	}
+	if b.end == headroom {
+		return false, r.ended()
+	}
+	start := headroom - len(unread)
+	copy(b.buf[start:], unread)
+	r.release()
+	r.offset += int64(r.pos - start)
+	r.buf, r.block, r.pos, r.end = b.buf, b.buf, start, b.end
+	return true, nil
+}
+
+// lengthen puts as many blocks behind what is unread as make it twice as long, so
+// that something long is looked at again only as often as it doubles.
+func (r *Reader) lengthen(unread []byte) (bool, error) {
+	to := r.long
+	if want := min(2*len(unread), maxValue) + 2*blockSize; len(to) < want {
+		to = make([]byte, want)
+	}
+	r.end = copy(to, unread)
+	r.release()
+	r.offset += int64(r.pos)
+	r.buf, r.long, r.pos = to, to, 0
 	before := r.end
-	for idle := 0; r.end < len(r.buf) && r.readErr == nil; idle++ {
-		var n int
-		n, r.readErr = r.content.Read(r.buf[r.end:])
-		if r.end += n; n > 0 {
-			idle = 0
-		} else if idle == 100 {
-			r.readErr = io.ErrNoProgress
+	for r.readErr == nil && len(to)-r.end >= blockSize {
+		b, err := r.nextBlock()
+		if err != nil {
+			return false, err
 		}
+		r.end += copy(to[r.end:], b.buf[headroom:b.end])
+		r.ahead.release(b.buf)
 	}
 	if r.end > before {
 		return true, nil
 	}
 	return false, r.ended()
+}
+
+func (r *Reader) nextBlock() (block, error) {
+	b, err := r.ahead.next()
+	if err != nil {
+		return b, fmt.Errorf("read trace %s: %w", r.path, err)
+	}
+	r.readErr = b.err
+	return b, nil
+}
+
+// release gives the block that is being read back.
+func (r *Reader) release() {
+	if r.block != nil {
+		r.ahead.release(r.block)
+		r.block = nil
+	}
 }
 
 // ended says whether the content ended as it should.

@@ -54,9 +54,9 @@ type record struct {
 }
 
 const (
-	longBit    = 1 << 31
-	nameBits   = 24
-	nameMask   = 1<<nameBits - 1
-	blockShift = 12
-	blockSize  = 1 << blockShift
+	longBit       = 1 << 31
+	nameBits      = 24
+	nameMask      = 1<<nameBits - 1
+	spanShift     = 12
+	spansPerBlock = 1 << spanShift
 )

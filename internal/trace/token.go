@@ -60,13 +60,13 @@ func skipValue(b []byte, i int) int {
 
 func skipScalar(b []byte, i int) int {
 	for start := i; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == ',' || c == '}' || c == ']' || c <= ' ':
+		switch byteClasses[b[i]] {
+		case ending:
 			if i == start {
 				return malformed
 			}
 			return i
-		case c == '"' || c == '{' || c == '[' || c == ':' || c >= 0x80:
+		case opening:
 			return malformed
 		}
 	}

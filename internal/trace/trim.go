@@ -32,8 +32,9 @@ type TrimResult struct {
 // "profjob_clipped": true among their args. The top-level keys stay as they
 // are, with profjob_trim ([Trimmed]) added; a bare array becomes an object.
 //
-// src is read twice, or three times where its base time stands behind the events;
-// what is held of it are sets of ids. dst appears once it is
+// src is read once where what decides of an event stands before it, as in most
+// files, and else twice; once more where its base time stands behind the events.
+// What is held of it are sets of ids. dst appears once it is
 // complete and synced, only for its owner to read, and replaces a file of that
 // name; after an error there is no new file. src and dst must not be the same file.
 func Trim(ctx context.Context, src, dst string, cut Cut) (*TrimResult, error) {
@@ -44,10 +45,7 @@ func Trim(ctx context.Context, src, dst string, cut Cut) (*TrimResult, error) {
 		return nil, err
 	}
 	t := &trimmer{ctx: ctx, src: src, cut: cut, result: TrimResult{Steps: cut.Steps}}
-	if err := t.learn(); err != nil {
-		return nil, err
-	}
-	if err := writeFile(dst, t.write); err != nil {
+	if err := t.run(dst); err != nil {
 		return nil, err
 	}
 	return &t.result, nil
@@ -69,97 +67,141 @@ type trimmer struct {
 	ctx    context.Context
 	src    string
 	cut    Cut
-	base   int64
 	rules  rules
 	result TrimResult
+
+	base      int64
+	baseKnown bool  // the whole file was read for it
+	failed    error // to read the source
 }
 
-// learn reads the file for the first time. Its base may stand at the end, so
-// the window is not known in the file's own time before; a third reading is
-// saved by reading the base from the front where it is there.
-func (t *trimmer) learn() error {
-	base, err := t.findBase()
-	if err != nil {
-		return err
-	}
-	t.base = base
-	t.rules = rules{path: t.src, start: t.cut.Start - base, end: t.cut.End - base}
-	return t.each(func(_ *Reader, e *Event) error { return t.rules.learn(e) }, nil)
-}
+var errAgain = errors.New("the source has to be read again")
 
-// findBase gives the base time, reading up to the first event, or the whole
-// file where it is not before that.
-func (t *trimmer) findBase() (base int64, err error) {
-	found := errors.New("found")
-	err = t.each(func(r *Reader, _ *Event) error {
-		if base = r.Base(); base != 0 {
-			return found
+// run reads the source until it is written as the rules say when they know all
+// of it: most often that takes one pass.
+func (t *trimmer) run(dst string) error {
+	const passes = 3 // to find its base, to learn what the rules must know, to write
+	for range passes {
+		t.failed = nil
+		err := writeFile(dst, t.write)
+		if t.failed != nil {
+			return t.failed
 		}
-		return nil
-	}, func(r *Reader) error {
-		base = r.Base()
-		return nil
-	})
-	if err == found {
-		err = nil
+		if !errors.Is(err, errAgain) {
+			return err
+		}
 	}
-	return base, err
+	return fmt.Errorf("trim trace %s: it changes while it is read", t.src)
 }
 
-// each reads the source.
-func (t *trimmer) each(event func(*Reader, *Event) error, end func(*Reader) error) error {
+// write is one pass over the source.
+func (t *trimmer) write(w *bufio.Writer) error {
 	r, err := open(t.ctx, t.src)
 	if err != nil {
+		t.failed = err
 		return err
 	}
 	defer r.Close()
-	for n := 0; ; n++ {
-		if n%4096 == 0 && t.ctx.Err() != nil {
-			return fmt.Errorf("trim trace %s: %w", t.src, context.Cause(t.ctx))
+	t.result = TrimResult{Steps: t.cut.Steps}
+	p := &trimming{trimmer: t, r: r, object: object{w: w}}
+	for {
+		if t.result.Events%4096 == 0 && t.ctx.Err() != nil {
+			t.failed = fmt.Errorf("trim trace %s: %w", t.src, context.Cause(t.ctx))
+			return t.failed
 		}
 		e, err := r.Next()
 		if err == io.EOF {
-			if end == nil {
-				return nil
-			}
-			return end(r)
+			return p.end()
+		}
+		if err == nil {
+			err = p.learn(e)
 		}
 		if err != nil {
+			t.failed = err
 			return err
 		}
-		if err := event(r, e); err != nil {
+		if p.blind || t.rules.wrong {
+			continue // what is written is thrown away
+		}
+		if err := p.copy(e); err != nil {
 			return err
 		}
 	}
 }
 
-// write reads the source for the second time, copying what stays.
-func (t *trimmer) write(w *bufio.Writer) error {
-	o := &object{w: w}
-	var line []byte
-	err := t.each(func(r *Reader, e *Event) error {
-		o.members(r.Metadata())
-		t.result.Events++
-		fate := t.rules.decide(e)
-		if fate == drop {
-			return nil
-		}
-		t.result.Kept++
-		if fate == keep {
-			return o.event(e.Raw)
-		}
-		t.result.Clipped++
-		line = appendClipped(line[:0], e, t.rules.start, t.rules.end)
-		return o.event(line)
-	}, func(r *Reader) error {
-		o.members(r.Metadata())
-		mark, err := t.mark(o.of)
-		if err != nil {
-			return err
-		}
-		return o.close(mark)
-	})
-	return err
+// trimming is a pass.
+type trimming struct {
+	*trimmer
+	r      *Reader
+	object object
+	line   []byte
+	timed  bool // an event with a time was read
+	blind  bool // only the base is looked for
+}
+
+// learn has the rules know an event before it is decided on. The base time is
+// most often known when the first event comes; where there is none and times
+// are years away from the window's, it comes later.
+func (p *trimming) learn(e *Event) error {
+	if p.result.Events == 0 {
+		p.begin()
+	}
+	p.result.Events++
+	if !p.timed && e.Timed && e.Phase != 'M' {
+		const years = 1 << 58 // nine of them, in ns
+		p.timed = true
+		p.blind = !p.baseKnown && p.base == 0 && (e.TS-p.cut.Start > years || p.cut.Start-e.TS > years)
+	}
+	if p.blind || p.rules.settled {
+		return nil
+	}
+	return p.rules.learn(e)
+}
+
+func (p *trimming) begin() {
+	if !p.baseKnown {
+		p.base = p.r.Base()
+	}
+	if !p.rules.settled {
+		p.rules = rules{path: p.src, start: p.cut.Start - p.base, end: p.cut.End - p.base}
+	}
+}
+
+func (p *trimming) copy(e *Event) error {
+	p.object.members(p.r.Metadata())
+	fate := p.rules.decide(e)
+	if fate == drop {
+		return nil
+	}
+	p.result.Kept++
+	if fate == keep {
+		return p.object.event(e.Raw)
+	}
+	p.result.Clipped++
+	p.line = appendClipped(p.line[:0], e, p.rules.start, p.rules.end)
+	return p.object.event(p.line)
+}
+
+// end closes the object, or says that it is not what it should be.
+func (p *trimming) end() error {
+	if base := p.r.Base(); p.result.Events > 0 && base != p.base {
+		p.base, p.baseKnown = base, true
+		return errAgain
+	}
+	if p.blind {
+		p.baseKnown = true
+		return errAgain
+	}
+	if p.rules.wrong {
+		p.rules.settled, p.rules.wrong = true, false
+		return errAgain
+	}
+	p.object.members(p.r.Metadata())
+	mark, err := p.mark(p.object.of)
+	if err != nil {
+		return err
+	}
+	return p.object.close(mark)
 }
 
 // mark is the value of the top-level key that says what was done.
@@ -270,16 +312,21 @@ func compress(f io.Writer, path string, write func(*bufio.Writer) error) error {
 		}
 		z = enc
 	}
-	if z != nil {
-		f = z
+	if z == nil {
+		return buffered(f, write)
 	}
-	w := bufio.NewWriterSize(f, 256<<10)
-	err := write(w)
-	if err == nil {
-		err = w.Flush()
+	b := writeBehind(z)
+	err := buffered(b, write)
+	if failed := b.Close(); err == nil {
+		err = failed
 	}
-	if z != nil {
-		err = errors.Join(err, z.Close())
+	return errors.Join(err, z.Close())
+}
+
+func buffered(f io.Writer, write func(*bufio.Writer) error) error {
+	w := bufio.NewWriterSize(f, blockSize)
+	if err := write(w); err != nil {
+		return err
 	}
-	return err
+	return w.Flush()
 }

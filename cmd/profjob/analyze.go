@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"profjob/internal/analysis"
+	"profjob/internal/trace"
+	"profjob/internal/view"
+	"profjob/steps"
+)
+
+// analyzeOptions are the flags of `profjob analyze`.
+type analyzeOptions struct {
+	output   string
+	archive  string
+	evidence string
+	top      int
+}
+
+func (a *app) analyzeCommand() *cobra.Command {
+	var opts analyzeOptions
+	c := &cobra.Command{
+		Use:   "analyze FILE|DIR|RUN…",
+		Short: "Say what traces tell: engine steps by class, and where their time went",
+		Long: `Say what traces tell: how long the engine steps of each class took, what the devices
+did for them, and which operators and kernels the time went to. FILE is a trace
+(.json, .json.gz, .json.zst), DIR a folder with some, RUN a run as show takes it,
+packed ones too. Files and folders that are named together are taken for the ranks of
+one server, and their collectives are held against each other.
+
+Of a damaged trace what could be read is shown.
+
+Exit codes: 0 analysed; 2 no such file or run; 6 a trace is damaged or has no events.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runAnalyze(cmd.Context(), opts, args) },
+	}
+	c.Flags().StringVar(&opts.archive, "archive", defaultArchive, "`directory` of the archive that a RUN is looked for in")
+	c.Flags().StringVar(&opts.evidence, "evidence", "", "find the engine steps by this only: annotation, scope or structure")
+	c.Flags().IntVar(&opts.top, "top", 10, "`number` of operators and kernels that are shown")
+	outputFlag(c, &opts.output, "text", "json")
+	return c
+}
+
+func (a *app) runAnalyze(ctx context.Context, opts analyzeOptions, args []string) error {
+	scan, err := scanOptions(opts.evidence)
+	if err != nil {
+		return err
+	}
+	if opts.top < 1 {
+		return usage("--top %d: at least 1", opts.top)
+	}
+	found, err := a.findTraces(ctx, opts.archive, args)
+	if err != nil {
+		return err
+	}
+	defer found.close()
+	show := a.analyzeText(opts.top)
+	if opts.output == "json" {
+		show = a.analyzeJSON(len(found.sets))
+	}
+	damaged := false
+	for i, in := range found.sets {
+		set, err := analysis.ReadSet(ctx, in.inputs, scan)
+		if err != nil {
+			return traceError(ctx, err)
+		}
+		set.Round, set.Target = in.round, in.target
+		for j := range set.Traces {
+			damaged = damaged || set.Traces[j].Problem != ""
+		}
+		if err := show(i, set); err != nil {
+			return failed(steps.ExitFailed, err)
+		}
+	}
+	if damaged {
+		return said(steps.ExitIncomplete)
+	}
+	return nil
+}
+
+// scanOptions reads --evidence.
+func scanOptions(evidence string) (trace.ScanOptions, error) {
+	switch e := trace.Evidence(evidence); e {
+	case trace.NoEvidence, trace.Annotation, trace.Scope, trace.Structure:
+		return trace.ScanOptions{Evidence: e}, nil
+	}
+	return trace.ScanOptions{}, usage("--evidence %q: one of annotation, scope, structure", evidence)
+}
+
+func (a *app) analyzeText(top int) func(int, *analysis.Set) error {
+	width := terminalWidth(a.stdout)
+	return func(i int, s *analysis.Set) error {
+		if i > 0 {
+			if err := a.printf("\n"); err != nil {
+				return err
+			}
+		}
+		return view.Analysis(a.stdout, s, top, width)
+	}
+}
+
+// analyzeJSON writes an array, one set after the other.
+func (a *app) analyzeJSON(n int) func(int, *analysis.Set) error {
+	return func(i int, s *analysis.Set) error {
+		before, after := ",", ""
+		if i == 0 {
+			before = "["
+		}
+		if i == n-1 {
+			after = "]\n"
+		}
+		if err := a.printf("%s", before); err != nil {
+			return err
+		}
+		if err := json.NewEncoder(a.stdout).Encode(s); err != nil {
+			return err
+		}
+		return a.printf("%s", after)
+	}
+}
+
+// traceError ends a command that reads traces with the code that fits.
+func traceError(ctx context.Context, err error) error {
+	var content *trace.Error
+	switch {
+	case ctx.Err() != nil:
+		return failed(steps.ExitInterrupted, errors.New("interrupted"))
+	case errors.As(err, &content):
+		return failed(steps.ExitIncomplete, err)
+	}
+	return failed(steps.ExitFailed, fmt.Errorf("%w", err))
+}
