@@ -2,12 +2,13 @@
 
 All as its documentation has it. With --parts also what the figures are made of, so that a difference can be put down
 to a rule of HTA and not to chance: the same breakdowns before it leaves out what lies outside of the profiler steps,
-and those of device work alone, each with the events that are in it.
+those of device work alone, and of that with all collectives among HTA's own, each with the events that are in it.
 """
 
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 
@@ -19,10 +20,12 @@ import numpy as np  # noqa: E402
 from hta.analyzers.breakdown_analysis import BreakdownAnalysis  # noqa: E402
 from hta.common.trace import Trace  # noqa: E402
 from hta.trace_analysis import TraceAnalysis  # noqa: E402
-from hta.utils.utils import get_kernel_type  # noqa: E402
+from hta.utils import utils  # noqa: E402
 
 
 DEVICE_WORK = {"kernel", "gpu_memcpy", "gpu_memset"}
+# Kernels that profjob takes for collectives and HTA for computation: it knows those whose names begin with "nccl".
+UNKNOWN_COLLECTIVES = "multimem_all_reduce|cross_device_reduce"
 KINDS = ["COMPUTATION", "COMMUNICATION", "MEMORY"]
 
 
@@ -30,7 +33,7 @@ def types_to_the_ns(t):
     """HTA's own time by type of kernel, but from times in ns: it cuts each piece down to whole units."""
     df, symbols = next(iter(t.traces.values())), t.symbol_table.get_sym_table()
     work = df[df["stream"].ne(-1)].copy()
-    work["kernel_type"] = [get_kernel_type(symbols[n]) for n in work["name"]]
+    work["kernel_type"] = [utils.get_kernel_type(symbols[n]) for n in work["name"]]
     work["ts"] *= 1000
     work["dur"] *= 1000
     rows = BreakdownAnalysis._get_gpu_kernel_type_time(work, KINDS)
@@ -66,7 +69,7 @@ def device_events(t):
         row[0] += 1
         row[1] += dur
     return [
-        {"cat": c, "name": n, "type": get_kernel_type(n), "count": k, "us": round(float(d), 3)}
+        {"cat": c, "name": n, "type": utils.get_kernel_type(n), "count": k, "us": round(float(d), 3)}
         for (c, n), (k, d) in sorted(rows.items())
     ]
 
@@ -95,7 +98,11 @@ def in_parts(path):
     symbols = t.symbol_table.get_sym_table()
     host = everything["stream"].ne(-1) & ~everything["cat"].map(lambda c: symbols[c] in DEVICE_WORK)
     t.traces[rank] = everything[~host]
+    out["work"] = stage(t)
+    known = utils.NCCL_KERNEL_RE
+    utils.NCCL_KERNEL_RE = re.compile(f"({known.pattern})|.*({UNKNOWN_COLLECTIVES})")
     out["device"] = stage(t)
+    utils.NCCL_KERNEL_RE = known
     t.traces[rank] = everything
     t._filter_irrelevant_gpu_kernels()
     return out | {"user": stage(t)}

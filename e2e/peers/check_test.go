@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"profjob/internal/analysis"
+	"profjob/internal/trace"
 )
 
 // TestCheck compares what profjob says of device work with what HolisticTraceAnalysis
@@ -40,13 +41,13 @@ func TestCheck(t *testing.T) {
 // analysed is what profjob says.
 func analysed(t *testing.T, file string) *analysis.Trace {
 	t.Helper()
-	s, err := analysis.ReadSet(t.Context(), []analysis.Input{{Path: file}})
+	s, err := analysis.ReadSet(t.Context(), []analysis.Input{{Path: file}}, trace.ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	trace := &s.Traces[0]
-	if trace.Problem != "" {
-		t.Fatal(trace.Problem)
+	ours := &s.Traces[0]
+	if ours.Problem != "" {
+		t.Fatal(ours.Problem)
 	}
-	return trace
+	return ours
 }

@@ -18,7 +18,8 @@ type parts struct {
 	Grain  float64 `json:"grain_us"`
 	User   stage   `json:"user"`   // what a user sees
 	All    stage   `json:"all"`    // before HTA leaves anything out
-	Device stage   `json:"device"` // of that, device work alone
+	Work   stage   `json:"work"`   // of that, device work alone
+	Device stage   `json:"device"` // the same, and HTA told of collectives that it does not know
 }
 
 // stage is HTA's breakdown of some events.
@@ -174,7 +175,7 @@ func same(a, b *figures, tolerance float64) bool {
 
 // rules say what HTA does otherwise: each with the figures that HTA has once it is
 // followed, and "" where it changes nothing.
-var rules = []func(parts, *figures) (string, *figures){wholeMicroseconds, hostEvents, lastStep}
+var rules = []func(parts, *figures) (string, *figures){wholeMicroseconds, unknownCollectives, hostEvents, lastStep}
 
 // wholeMicroseconds: _get_gpu_kernel_type_time of hta/analyzers/breakdown_analysis.py cuts
 // each piece of time with the same kinds of kernel at work down to whole µs.
@@ -185,6 +186,21 @@ func wholeMicroseconds(p parts, _ *figures) (string, *figures) {
 		return "", whole
 	}
 	return "cuts each piece of communication and of copies down to whole µs", whole
+}
+
+// unknownCollectives: is_comm_kernel of hta/utils/utils.py knows names that begin with
+// "nccl", and takes the collectives of vLLM and of symmetric memory for computation.
+func unknownCollectives(p parts, at *figures) (string, *figures) {
+	n := 0
+	for i, e := range p.Device.Events {
+		if e.Type != p.Work.Events[i].Type {
+			n += e.Count
+		}
+	}
+	if n == 0 {
+		return "", at
+	}
+	return fmt.Sprintf("takes %d collectives for computation", n), p.Work.figures(false)
 }
 
 // hostEvents: HTA takes every event with a stream for device work, also synchronisations

@@ -48,7 +48,7 @@ func (r recorded) compare(t *testing.T, trace *analysis.Trace) row {
 	t.Helper()
 	count, sum := 0, 0.0
 	for _, c := range trace.Total.Categories {
-		if c.Name != "memory" || r.Copies {
+		if c.Name != "copy" || r.Copies {
 			count += c.Count
 			sum += us(c.Time)
 		}
