@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -217,8 +219,8 @@ func hostEvents(p parts, at *figures) (string, *figures) {
 		return "", at
 	}
 	var kinds []string
-	for kind, n := range counts {
-		kinds = append(kinds, fmt.Sprintf("%d `%s`", n, kind))
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		kinds = append(kinds, fmt.Sprintf("%d `%s`", counts[kind], kind))
 	}
 	return "counts what has a stream as device work: " + strings.Join(kinds, ", "), all
 }
