@@ -41,11 +41,11 @@ bench: bench-traces ## benchmarks, and the table of bench-traces
 
 .PHONY: bench-traces
 bench-traces: build ## how fast traces are read and in how much memory, each beside gzip, Python or HolisticTraceAnalysis; prints a table
-	cd e2e/peers && PROFJOB_BENCH=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBench$$'
+	cd e2e/peers && PROFJOB_BENCH=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBench$$' . $(BENCHFLAGS)
 
 .PHONY: bench-huge
 bench-huge: build ## the same of a trace of 5 GB, which is made
-	cd e2e/peers && PROFJOB_HUGE=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestHuge$$'
+	cd e2e/peers && PROFJOB_HUGE=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestHuge$$' . $(BENCHFLAGS)
 
 .PHONY: check-peers
 check-peers: ## the totals of real traces beside those of HolisticTraceAnalysis and TraceLens; prints the table of docs/, PEERSFLAGS=-update writes it

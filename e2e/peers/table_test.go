@@ -3,7 +3,6 @@
 package peers
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"os"
@@ -53,12 +52,15 @@ func markdown(rows []row) string {
 	return b.String()
 }
 
-const begin, end = "<!-- make check-peers writes this table -->\n", "<!-- end of the table -->\n"
+// section is what a target of make writes into a file of docs/.
+type section struct {
+	doc, before, text, after string
+}
 
-// checkTable prints the table, and holds that of docs/ against it or rewrites it.
-func checkTable(t *testing.T, table string) {
+// findSection finds the section of a target, which stands between two comments.
+func findSection(t *testing.T, target string) section {
 	t.Helper()
-	fmt.Println(table)
+	begin, end := "<!-- make "+target+" writes this -->\n", "<!-- end of make "+target+" -->\n"
 	docs, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -68,23 +70,36 @@ func checkTable(t *testing.T, table string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, rest, found := bytes.Cut(data, []byte(begin))
-		old, after, ended := bytes.Cut(rest, []byte(end))
-		switch {
-		case !found:
+		before, rest, found := strings.Cut(string(data), begin)
+		if !found {
 			continue
-		case !ended:
-			t.Fatalf("%s: no %q after %q", doc, end, begin)
-		case string(old) == table:
-		case !*update:
-			t.Errorf("%s: the table is not what was measured; -update rewrites it", doc)
-		default:
-			whole := string(before) + begin + table + end + string(after)
-			if err := os.WriteFile(doc, []byte(whole), 0o644); err != nil {
-				t.Fatal(err)
-			}
 		}
-		return
+		text, after, ended := strings.Cut(rest, end)
+		if !ended {
+			t.Fatalf("%s: no %q after %q", doc, end, begin)
+		}
+		return section{doc, before + begin, text, end + after}
 	}
-	t.Errorf("no file of docs/ has %q", begin)
+	t.Fatalf("no file of docs/ has %q", begin)
+	return section{}
+}
+
+func (s section) write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(s.doc, []byte(s.before+text+s.after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkTable prints the table, and holds that of docs/ against it or rewrites it.
+func checkTable(t *testing.T, table string) {
+	t.Helper()
+	fmt.Println(table)
+	s := findSection(t, "check-peers")
+	switch {
+	case *update:
+		s.write(t, table)
+	case s.text != table:
+		t.Errorf("%s: the table is not what was found; make check-peers PEERSFLAGS=-update rewrites it", s.doc)
+	}
 }
