@@ -41,15 +41,15 @@ bench: bench-traces ## benchmarks, and the table of bench-traces
 
 .PHONY: bench-traces
 bench-traces: build ## how fast traces are read and in how much memory, each beside gzip, Python or HolisticTraceAnalysis; prints a table
-	cd e2e/peers && PROFJOB_BENCH=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBench$$' . $(BENCHFLAGS)
+	cd e2e/peers && PROFJOB_BENCH=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBench$$' $(BENCHFLAGS)
 
 .PHONY: bench-huge
 bench-huge: build ## the same of a trace of 5 GB, which is made
-	cd e2e/peers && PROFJOB_HUGE=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestHuge$$' . $(BENCHFLAGS)
+	cd e2e/peers && PROFJOB_HUGE=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestHuge$$' $(BENCHFLAGS)
 
 .PHONY: check-peers
 check-peers: ## the totals of real traces beside those of HolisticTraceAnalysis and TraceLens; prints the table of docs/, PEERSFLAGS=-update writes it
-	cd e2e/peers && $(GO) test -tags e2e -count=1 -timeout 30m -run '^Test(Check|Repeat)$$' . $(PEERSFLAGS)
+	cd e2e/peers && $(GO) test -tags e2e -count=1 -timeout 30m -run '^Test(Check|Repeat)$$' $(PEERSFLAGS)
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

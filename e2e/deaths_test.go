@@ -63,8 +63,8 @@ func to(group bool, signals ...syscall.Signal) func(*testing.T, *exec.Cmd) {
 
 // deathPlaces are all plan steps, by a job that has them.
 var deathPlaces = map[string][]string{
-	"launched": {"launch", "probe", "preflight", "warmup", "before the start", atStart, atWindow, atStop, "after the stop", "collect", "verify", "shutdown", "seal"},
-	"gated":    {"probe", atStart, atWindow, atStop, "collect", "verify", "seal"},
+	"launched": {"launch", "probe", "preflight", "warmup", "before the start", atStart, atWindow, atStop, "after the stop", "collect", "verify", "shutdown", "analyze", "seal"},
+	"gated":    {"probe", atStart, atWindow, atStop, "collect", "verify", "analyze", "seal"},
 }
 
 // TestDeaths ends runs at scripted points in every way that a process ends, and

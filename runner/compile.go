@@ -151,6 +151,7 @@ func (c *compiler) steps() []Planned {
 	if len(c.launched()) > 0 && !c.anew() {
 		once(&steps.Shutdown{Header: header("shutdown", 0)})
 	}
+	once(&steps.Analyze{Header: header("analyze", 0), Record: c.record})
 	once(&steps.Seal{Header: header("seal", 0), Record: c.record, Mode: planMode(c.job.Archive.Mode)})
 	once(&steps.Store{Header: header("store", 0), Path: c.job.Archive.Path, Format: c.job.Archive.Format, Keep: archive.Keep(c.job.Archive.Keep)})
 	return all

@@ -191,7 +191,7 @@ func TestCompileOrder(t *testing.T) {
 		ids = append(ids, p.Step.ID())
 	}
 	want := "launch probe preflight round-01/warmup round-01/window round-01/collect round-01/verify " +
-		"round-02/warmup round-02/window round-02/collect round-02/verify shutdown seal store"
+		"round-02/warmup round-02/window round-02/collect round-02/verify shutdown analyze seal store"
 	if got := strings.Join(ids, " "); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

@@ -163,12 +163,25 @@ func (h *history) result(place event.Place, kind string, raw json.RawMessage) er
 	return nil
 }
 
+// cutOff counts, by their ids, how often plan steps outside the rounds had begun and
+// not come to an end.
+func (h *history) cutOff() map[string]int {
+	counts := map[string]int{}
+	for _, p := range h.begun {
+		if p.Round == 0 && !h.finished[p] {
+			counts[p.Step]++
+		}
+	}
+	return counts
+}
+
 // into puts what the run had so far into a runner.
 func (h *history) into(r *runner) {
 	for _, result := range h.results {
 		r.run.State.Put(result.place, result.value)
 	}
 	r.errors = append(r.errors, h.errors...)
+	r.cutOff = h.cutOff()
 	for _, w := range h.warnings {
 		r.run.Recall(w.Text)
 	}

@@ -101,6 +101,8 @@ type runner struct {
 	errors      []string
 	interrupted bool // fixed by settle
 	killed      bool // it is finished after it was cut off
+	// cutOff counts, by their ids, how often plan steps outside the rounds were cut off.
+	cutOff map[string]int
 }
 
 // owed is a cleanup that must still be carried out.
@@ -202,7 +204,7 @@ func (r *runner) carryOut(levels contexts) {
 // isLast tells of the plan steps that come whatever happened before.
 func isLast(s steps.Step) bool {
 	switch s.(type) {
-	case *steps.Shutdown, *steps.Seal, *steps.Store:
+	case *steps.Shutdown, *steps.Analyze, *steps.Seal, *steps.Store:
 		return true
 	}
 	return false
@@ -355,23 +357,37 @@ func (r *runner) undoOne(ctx context.Context, s steps.Step) (err error) {
 // finish ends the launched servers, undoes what is owed, and seals the run,
 // whatever happened before.
 func (r *runner) finish(levels contexts) {
-	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Shutdown); return ok })
+	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Shutdown); return ok })
 	if err := r.undoAll(levels.seal, r.undo); err != nil {
 		r.fail(err)
 	}
-	if err := r.leaveGuard(levels.seal); err != nil {
-		r.fail(err)
+	interrupted := r.killed || levels.interrupted()
+	owes := r.run.Owes()
+	if owes { // what is left to the guard must not wait for the analysis
+		r.leave(levels)
 	}
-	r.settle(r.killed || levels.interrupted())
-	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
+	r.settle(interrupted) // as the report will have it
+	r.analyze(levels)
+	if !owes {
+		r.leave(levels)
+	}
+	r.settle(interrupted)
+	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Seal); return ok })
 	sealed, ok := steps.Latest[steps.SealResult](r.run.State)
 	if !ok {
 		r.interrupted = r.killed || levels.interrupted() // no manifest says otherwise
 		return
 	}
-	r.last(levels, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })
+	r.last(levels.seal, func(s steps.Step) bool { _, ok := s.(*steps.Store); return ok })
 	if len(r.errors) > len(r.run.Outcome.Errors) {
 		r.amend(sealed.Manifest)
+	}
+}
+
+// leave ends the guard, and with it the locks of the run.
+func (r *runner) leave(levels contexts) {
+	if err := r.leaveGuard(levels.seal); err != nil {
+		r.fail(err)
 	}
 }
 
@@ -387,11 +403,11 @@ func (r *runner) amend(m *archive.Manifest) {
 
 // last carries out one kind of the last plan steps. They leave nothing to undo:
 // when they have been carried out, the journal is closed.
-func (r *runner) last(levels contexts, is func(steps.Step) bool) {
+func (r *runner) last(ctx context.Context, is func(steps.Step) bool) {
 	var none []owed
 	for _, p := range r.plan.Steps {
 		if is(p.Step) {
-			r.step(levels.seal, p.Step, &none)
+			r.step(ctx, p.Step, &none)
 		}
 	}
 }

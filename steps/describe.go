@@ -28,6 +28,8 @@ func Describe(s Step) string {
 		return "count the engine steps in the traces, cut to the window, compare with what was asked"
 	case *Shutdown:
 		return "end the servers that were started"
+	case *Analyze:
+		return "say what the traces tell: analysis/*.json and report.html"
 	case *Seal:
 		return "hash every file, write the manifest, rename"
 	case *Store:

@@ -125,7 +125,7 @@ func TestTable(t *testing.T) {
 		&Window{Header: h, Targets: targets, Form: "steps", Count: 1, Delay: 2, Duration: 3, Until: "stopped", Timeout: 4, MinFreeDisk: 5, MaxTraceSize: 6},
 		&Collect{Header: h, Targets: targets, ExpectRanks: 8, DeleteRemote: true, Timeout: 3},
 		&Verify{Header: h, Targets: targets, Form: "steps", Count: 1, Delay: 2, Duration: 3, Evidence: "scope", Record: Record{FLOPs: true}, KeepOriginal: true, ExpectRanks: 8},
-		&Shutdown{Header: h}, &Seal{Header: h, Record: Record{Memory: true}}, &Store{Header: h, Path: "p", Format: "dir"},
+		&Shutdown{Header: h}, &Analyze{Header: h, Record: Record{Stack: true}}, &Seal{Header: h, Record: Record{Memory: true}}, &Store{Header: h, Path: "p", Format: "dir"},
 	} {
 		params, err := json.Marshal(s)
 		if err != nil {
@@ -159,6 +159,7 @@ func TestDecodeResult(t *testing.T) {
 		"collect":   CollectResult{Files: []archive.File{{Path: "a", Size: 1}}},
 		"verify":    VerifyResult{Windows: []archive.Window{{Target: "t"}}, SkewNS: &skew, Seen: &archive.Options{Shapes: true}},
 		"shutdown":  ShutdownResult{Ended: 1},
+		"analyze":   AnalyzeResult{Found: []string{"t: 5 decode steps"}, Left: "interrupted"},
 		"seal":      SealResult{Files: 4},
 		"store":     StoreResult{Path: "p"},
 	} {

@@ -32,6 +32,7 @@ func table() []kind {
 		{"collect", func() parameterised { return new(Collect) }, decode[CollectResult]},
 		{"verify", func() parameterised { return new(Verify) }, decode[VerifyResult]},
 		{"shutdown", func() parameterised { return new(Shutdown) }, decode[ShutdownResult]},
+		{"analyze", func() parameterised { return new(Analyze) }, decode[AnalyzeResult]},
 		{"seal", func() parameterised { return new(Seal) }, decode[SealResult]},
 		{"store", func() parameterised { return new(Store) }, decode[StoreResult]},
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,8 @@ func (a *app) runAnalyze(ctx context.Context, opts analyzeOptions, args []string
 	if opts.top < 1 {
 		return usage("--top %d: at least 1", opts.top)
 	}
+	ctx, stop := untilTold(ctx) // what was unpacked is removed however it ends
+	defer stop()
 	found, err := a.findTraces(ctx, opts.archive, args)
 	if err != nil {
 		return err
@@ -63,24 +66,36 @@ func (a *app) runAnalyze(ctx context.Context, opts analyzeOptions, args []string
 	if opts.output == "json" {
 		show = a.analyzeJSON(len(found.sets))
 	}
+	var errs []error
 	damaged := false
 	for i, in := range found.sets {
-		set, err := analysis.ReadSet(ctx, in.inputs, scan)
-		if err != nil {
+		set, err := in.read(ctx, scan)
+		if ctx.Err() != nil {
 			return traceError(ctx, err)
 		}
-		set.Round, set.Target = in.round, in.target
-		for j := range set.Traces {
-			damaged = damaged || set.Traces[j].Problem != ""
-		}
+		errs = append(errs, err)
+		damaged = damaged || isDamaged(set)
 		if err := show(i, set); err != nil {
 			return failed(steps.ExitFailed, err)
 		}
 	}
-	if damaged {
+	return ended(ctx, errors.Join(errs...), damaged)
+}
+
+// ended says how a command ends that has shown what could be read.
+func ended(ctx context.Context, err error, damaged bool) error {
+	switch {
+	case err != nil:
+		return traceError(ctx, err)
+	case damaged:
 		return said(steps.ExitIncomplete)
 	}
 	return nil
+}
+
+// isDamaged tells of a set with a trace that could not be read to its end.
+func isDamaged(set *analysis.Set) bool {
+	return slices.ContainsFunc(set.Traces, func(t analysis.Trace) bool { return t.Problem != "" })
 }
 
 // scanOptions reads --evidence.

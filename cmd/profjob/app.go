@@ -135,7 +135,7 @@ not be kept; 130 interrupted; 1 anything else.`,
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(), a.resumeCommand(), a.planCommand(), a.validateCommand(), a.fmtCommand(), a.probeCommand(), a.envCommand(), a.gateCommand(),
-		a.stopCommand(), a.runsCommand(), a.showCommand(), a.analyzeCommand(), a.trimCommand(), a.engineCommand(), a.versionCommand(), a.completionCommand(), a.guardCommand(),
+		a.stopCommand(), a.runsCommand(), a.showCommand(), a.analyzeCommand(), a.trimCommand(), a.reportCommand(), a.openCommand(), a.engineCommand(), a.versionCommand(), a.completionCommand(), a.guardCommand(),
 	}
 }
 

@@ -58,7 +58,7 @@ job "j" {
 	for _, args := range [][]string{
 		{"validate", red}, {"validate", red + ".hcl"}, {"validate", "red.hcl"}, {"fmt", "--check", red + ".hcl"}, {"plan", red},
 		{"plan", "good.hcl"}, {"probe", s.URL}, {"probe", "good.hcl"}, {"run", "good.hcl"}, {"run", "good.hcl", "--job", red},
-		{"show", red}, {"runs", "--archive", red}, {"resume", red}, {"stop", red}, {"stop", "good.hcl"}, {red}, {"run", "--" + red},
+		{"show", red}, {"runs", "--archive", red}, {"resume", red}, {"stop", red}, {"stop", "good.hcl"}, {"open", red, "--no-browser"}, {red}, {"run", "--" + red},
 	} {
 		var out, problems bytes.Buffer
 		a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &problems, args: args}
@@ -88,7 +88,7 @@ func TestPipesInAFilesPlace(t *testing.T) {
 	}
 	archive := filepath.Join(dir, "runs")
 	for _, args := range [][]string{
-		{"validate", fifo}, {"fmt", fifo}, {"run", fifo}, {"plan", fifo}, {"stop", fifo},
+		{"validate", fifo}, {"fmt", fifo}, {"run", fifo}, {"plan", fifo}, {"stop", fifo}, {"open", fifo, "--no-browser", "--port", "0"},
 		{"runs", "--archive", archive}, {"show", "--archive", archive}, {"resume", run[:len(run)-1] + "b.partial"},
 	} {
 		done := make(chan string, 1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -42,4 +43,15 @@ func cmdGlob(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is %d paths: %v", args[1], len(names), names)
 	}
 	ts.Setenv(args[0], names[0])
+}
+
+// cmdMatch puts what the first group of a pattern matches in a file into a variable:
+// match NAME REGEXP FILE
+func cmdMatch(ts *testscript.TestScript, neg bool, args []string) {
+	usageOf(ts, neg, false, len(args) == 3, "match NAME REGEXP FILE")
+	found := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile(args[2]))
+	if len(found) < 2 {
+		ts.Fatalf("%s does not match %s:\n%s", args[2], args[1], ts.ReadFile(args[2]))
+	}
+	ts.Setenv(args[0], found[1])
 }

@@ -49,7 +49,7 @@ func TestScript(t *testing.T) {
 			"code": cmdCode, "start": cmdStart, "signal": cmdSignal, "ended": cmdEnded, "until": cmdUntil,
 			"engine": cmdEngine, "stranger": cmdStranger, "freeport": cmdFreePort, "http": cmdHTTP, "idle": cmdIdle,
 			"sealed": cmdSealed, "json": cmdJSON, "leaks": cmdLeaks, "traces": cmdTraces, "fill": cmdFill, "tmpfs": cmdTmpfs,
-			"order": cmdOrder, "latin1": cmdLatin1, "gone": cmdGone, "get": cmdGet, "jsonl": cmdJSONLines, "traffic": cmdTraffic, "port": cmdPort, "terminal": cmdTerminal, "secure": cmdSecure, "modes": cmdModes, "processes": cmdProcesses, "type": cmdType, "glob": cmdGlob,
+			"order": cmdOrder, "latin1": cmdLatin1, "gone": cmdGone, "get": cmdGet, "jsonl": cmdJSONLines, "traffic": cmdTraffic, "port": cmdPort, "terminal": cmdTerminal, "secure": cmdSecure, "modes": cmdModes, "processes": cmdProcesses, "type": cmdType, "glob": cmdGlob, "match": cmdMatch,
 		},
 	})
 }

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"profjob/internal/analysis"
 	"profjob/internal/archive"
+	"profjob/internal/trace"
 	"profjob/steps"
 )
 
@@ -27,6 +30,18 @@ type foundSet struct {
 	target   string
 	inputs   []analysis.Input
 	manifest *archive.Manifest // nil outside of a run
+}
+
+// read analyses the set's traces. With an error it is of those that could be read.
+func (f *foundSet) read(ctx context.Context, o trace.ScanOptions) (*analysis.Set, error) {
+	set, err := analysis.ReadSet(ctx, f.inputs, o)
+	set.Round, set.Target = f.round, f.target
+	return set, err
+}
+
+// untilTold gives a context that ends when the user, or whoever ends the session, says so.
+func untilTold(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 }
 
 func (f *foundTraces) close() {
@@ -168,5 +183,11 @@ func (f *foundTraces) unpack(ctx context.Context, m *archive.Manifest) (string, 
 		return "", err
 	}
 	f.temp = append(f.temp, dir)
-	return dir, archive.Extract(ctx, m, dir, func(f archive.File) bool { return f.Kind == archive.KindTrace })
+	var paths []string
+	for _, g := range m.Traces() {
+		for _, file := range g.Files {
+			paths = append(paths, file.Path)
+		}
+	}
+	return dir, archive.Unpack(ctx, m, paths, dir)
 }

@@ -61,6 +61,8 @@ have the steps; 6 the trace is damaged, or the new file could not be kept.`,
 }
 
 func (a *app) runTrim(ctx context.Context, opts trimOptions, src string) error {
+	ctx, stop := untilTold(ctx) // no half a file is left however it ends
+	defer stop()
 	scan, err := scanOptions(opts.evidence)
 	if err != nil {
 		return err

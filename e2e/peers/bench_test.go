@@ -43,14 +43,16 @@ func TestBench(t *testing.T) {
 		t.Skip("make bench-traces runs it")
 	}
 	b := newBench(t)
-	train := readRepeatable(t, "hta/diff-control", filepath.Join(shared(t), "hta/diff-control.json.gz"))
-	serve := readRepeatable(t, "vllm-cpu/v0.32.0-manual-detailed", filepath.Join(shared(t), "vllm-cpu/v0.32.0-manual-detailed.json.gz"))
+	train := read(t, "hta/diff-control")
+	serve := read(t, "vllm-cpu/v0.32.0-manual-detailed")
+	stacks := read(t, "vllm-cpu/v0.32.0-max6-all-options") // most of it frames of Python
 	const large = 150_000_000
 	four := train.repeat(t, b.dir, 4) // 140 MB
 	b.decompression(t, four)
 	b.jsonLoads(t, four)
 	b.holistic(t, four)
-	for _, m := range []made{train.repeat(t, b.dir, train.timesFor(large)), serve.repeat(t, b.dir, serve.timesFor(large))} {
+	for _, r := range []*repeatable{train, serve, stacks} {
+		m := r.repeat(t, b.dir, r.timesFor(large))
 		b.decompression(t, m)
 		b.trim(t, m)
 	}
@@ -59,13 +61,19 @@ func TestBench(t *testing.T) {
 	b.ratios.print(t, "bench-traces")
 }
 
+// read reads a trace by its name below shared/traces.
+func read(t *testing.T, name string) *repeatable {
+	t.Helper()
+	return readRepeatable(t, name, filepath.Join(shared(t), name+".json.gz"))
+}
+
 // TestHuge analyses a trace of 5 GB of JSON within the memory that it may take.
 func TestHuge(t *testing.T) {
 	if os.Getenv("PROFJOB_HUGE") == "" {
 		t.Skip("make bench-huge runs it")
 	}
 	b := newBench(t)
-	train := readRepeatable(t, "hta/diff-control", filepath.Join(shared(t), "hta/diff-control.json.gz"))
+	train := read(t, "hta/diff-control")
 	m := train.repeat(t, b.dir, train.timesFor(5_000_000_000))
 	b.rounds = min(b.rounds, 3)
 	b.decompression(t, m)

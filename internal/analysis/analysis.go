@@ -218,9 +218,6 @@ type MemoryPeak struct {
 type RankSkew struct {
 	File string `json:"file"`
 	Rank int    `json:"rank"` // NotKnown where the trace does not tell
-	// Group numbers the ranks that have collectives in common, from 0: several
-	// groups, where traces of several engine cores are analysed together.
-	Group int `json:"group"`
 	// Collectives is how many could be matched with those of the other ranks.
 	Collectives int `json:"collectives"`
 	// Wait is for how long this rank was in collectives that another had not entered.

@@ -6,106 +6,187 @@ import (
 	"profjob/internal/trace"
 )
 
-// The categories that the program itself looks for; the others stand in the tables.
+// The categories of kernels and operators. Copies and fills are what the device's copy
+// engines did, by the trace's own word; memory is kernels and operators that move data.
 const (
-	communication = "communication"
-	copies        = "copy" // a device's own copies and fills, which are no kernels
-	other         = "other"
+	catActivation    = "activation"
+	catAllocation    = "allocation" // host only
+	catAttention     = "attention"  // state space layers and linear attention, too
+	catCache         = "cache"      // writes into the KV cache, and what finds the place
+	catCommunication = "communication"
+	catCompiler      = "compiler" // host only: what torch.compile puts around a graph
+	catCopy          = "copy"
+	catElementwise   = "elementwise"
+	catEmbedding     = "embedding"
+	catFill          = "fill"
+	catGEMM          = "gemm"   // convolutions, too
+	catLaunch        = "launch" // host only
+	catMemory        = "memory"
+	catMoE           = "moe" // routing, and the matrix products of experts
+	catNormalisation = "normalisation"
+	catOther         = "other"
+	catQuantisation  = "quantisation"
+	catReduction     = "reduction" // scans, too
+	catRotary        = "rotary"
+	catSampling      = "sampling"
+	catSort          = "sort"
+	catView          = "view" // host only: no data moves
 )
 
-// categoryRule gives a category to the names that hold one of the parts. Parts are lower
-// case, and the first rule that holds counts.
-type categoryRule struct {
-	category string
-	parts    []string
-}
-
-// kernelRules tell kernels by the parts of their names, as these libraries write them:
-// NCCL, RCCL, HCCL and the servers' own all-reduces; FlashAttention, FlashInfer, fmha of
-// TensorRT-LLM, ck_tile and aiter of ROCm, Triton's unified attention of vLLM; cuBLAS
-// (nvjet, xmma, sgemm), CUTLASS, Tensile (Cijk_), Marlin, triton_kernels (_matmul_ogs);
-// vLLM's and SGLang's own (csrc/, sgl-kernel/); ATen's; what torch.compile fuses
-// (triton_poi_fused_…); Ascend's operator types.
-var kernelRules = []categoryRule{
-	{communication, []string{"nccl", "rccl", "hccl", "hcom_", "all_reduce", "allreduce", "all_gather", "allgather",
-		"reduce_scatter", "reducescatter", "all_to_all", "alltoall", "cross_device_reduce", "sendrecv", "nvshmem", "deep_ep", "broadcast_kernel"}},
-	{"kv cache", []string{"reshape_and_cache", "kvcache", "kv_cache", "concat_and_cache", "copy_blocks", "swap_blocks", "set_kv_buffer", "scatterpakvcache"}},
-	{"attention", []string{"attention", "attn", "flash_fwd", "flash_bwd", "flashfwd", "fmha", "fwd_mla", "flashmla", "decodewithpaged",
-		"prefillwithpaged", "prefillwithragged", "batchprefill", "batchdecode", "reduce_segments", "mergestates", "merge_state"}},
-	{"rotary", []string{"rotary", "rope", "mrope"}},
-	{"moe", []string{"moe_align", "moe_sum", "moe_permute", "moe_unpermute", "moe::", "moegating", "moeinit", "moefinalize", "routing", "topk_softmax", "topkgating", "topk_gating",
-		"grouped_topk", "_topk_forward", "_sum_bitmatrix", "_finalize_matmul_scatter", "expert", "fused_constant_pad_nd_moe", "shuffle_rows"}},
-	{"normalisation", []string{"rms_norm", "rmsnorm", "layer_norm", "layernorm", "batch_norm", "batchnorm", "bn_fw", "bn_bw", "group_norm", "groupnorm", "rowwisemoments", "gammabeta"}},
-	{"gemm", []string{"gemm", "gemv", "cijk_", "nvjet", "matmul", "cutlass::kernel", "cutlass_", "cublas", "xmma", "bmm_", "marlin", "awq", "gptq",
-		"splitkreduce", "fused_moe", "wgrad", "dgrad", "implicit_convolve", "conv2d", "conv3d", "convolution", "machete", "linear_kernel", "dot_kernel", "wvsplitk"}},
-	{"quantisation", []string{"quant", "scaled_fp8", "fp8_scale", "block_scale", "cvt_fp"}},
-	{"sampling", []string{"argmax", "multinomial", "sampling", "sampler", "top_k", "top_p", "topk", "topp", "penalt", "gumbel", "exponential", "random", "uniform_kernel", "distribution_elementwise"}},
-	{"softmax", []string{"softmax"}},
-	{"embedding", []string{"embedding", "pooled_embs", "bounds_check_indices", "fbgemm"}},
-	{"activation", []string{"silu", "gelu", "swiglu", "act_and_mul", "relu", "sigmoid", "tanh", "threshold_kernel", "mish"}},
-	{"optimizer", []string{"multi_tensor_apply", "adam", "adagrad", "sgd"}},
-	{"sort", []string{"sort", "radix"}},
-	{"memory", []string{"copy", "catarray", "concat", "fillfunctor", "memset", "memcpy", "gather", "scatter", "index", "transpose", "permute", "pad_nd", "constant_pad", "slice", "arange", "tril", "triu", "masked_fill", "flip", "roll_"}},
-	{"reduction", []string{"reduce", "triton_red_", "triton_per_", "cumsum", "scan", "welford", "segment_reduce"}},
-	{"elementwise", []string{"elementwise", "triton_poi_", "pointwise", "functor", "where_kernel", "lerp", "clamp", "compare"}},
-	{"rng", []string{"philox", "dropout"}},
-}
-
-// operatorRules tell operators of the host by the parts of their names: torch's aten,
-// c10d and autograd, the servers' custom operators (vllm::, _C::, sgl_kernel::, aiter::,
-// npu::), what torch.compile runs.
-var operatorRules = []categoryRule{
-	{communication, []string{"c10d::", "nccl:", "gloo:", "hccl:", "shm_all", "all_reduce", "allreduce", "all_gather", "allgather", "reduce_scatter",
-		"all_to_all", "alltoall", "all2all", "record_param_comms", "broadcast_"}},
-	{"kv cache", []string{"reshape_and_cache", "kv_cache_update", "kv_cache", "kvcache", "concat_and_cache", "set_kv_buffer"}},
-	{"attention", []string{"attention", "attn", "mha", "fmha", "mla_", "flash_"}},
-	{"rotary", []string{"rotary", "rope"}},
-	{"moe", []string{"moe", "expert", "routing", "topk_softmax", "grouped_topk"}},
-	{"normalisation", []string{"rms_norm", "rmsnorm", "layer_norm", "layernorm", "batch_norm", "group_norm"}},
-	{"gemm", []string{"::mm", "addmm", "::bmm", "baddbmm", "matmul", "::linear", "linearbackward", "mmbackward", "packed_linear", "gemm", "convolution", "conv2d", "marlin", "scaled_mm", "::dot", "::mv", "einsum"}},
-	{"quantisation", []string{"quant", "scaled_fp8"}},
-	{"sampling", []string{"argmax", "multinomial", "sampling", "sample", "top_k", "top_p", "topk", "exponential_", "penalt", "gumbel"}},
-	{"softmax", []string{"softmax"}},
-	{"embedding", []string{"embedding", "lookup"}},
-	{"activation", []string{"silu", "gelu", "relu", "sigmoid", "tanh", "swiglu", "act_and_mul"}},
-	{"optimizer", []string{"optimizer", "adam", "adagrad", "accumulategrad"}},
-	{"sort", []string{"sort"}},
-	{"sync", []string{"local_scalar_dense", "::item", "synchronize", "::nonzero", "is_nonzero"}},
-	{"memory", []string{"copy", "::to", "::cat", "clone", "contiguous", "fill", "zero_", "::zeros", "::ones", "::full", "::empty", "new_empty", "new_zeros", "index", "gather", "scatter",
-		"slot_mapping", "arange", "::pad", "constant_pad", "repeat", "::stack", "masked", "record_stream", "pin_memory", "::tril", "::triu", "::where"}},
-	{"shape", []string{"::view", "reshape", "::slice", "select", "as_strided", "::t", "transpose", "permute", "::split", "::chunk", "squeeze", "::narrow", "flatten", "expand",
-		"::detach", "::alias", "unbind", "movedim", "resolve_", "result_type", "::unfold", "lift_fresh"}},
-	{"compiled", []string{"torch-compiled region", "compiledf", "compiledfx", "inductor", "triton_", "## call"}},
-	{"reduction", []string{"::sum", "::mean", "::max", "::min", "::amax", "::amin", "::norm", "cumsum", "::prod", "::any", "::all", "::var", "::std"}},
-	{"elementwise", []string{"::add", "::sub", "::mul", "::div", "::pow", "::rsqrt", "::sqrt", "::exp", "::log", "::neg", "::abs", "::clamp", "::eq", "::ne", "::lt", "::le", "::gt", "::ge",
-		"::sin", "::cos", "bitwise", "logical", "::floor", "::ceil", "::round", "remainder", "nan_to_num", "mulbackward", "::rsub", "::reciprocal", "::isin"}},
-	{"autograd", []string{"autograd", "backward"}},
-}
-
-// KernelCategory is what a kernel is for: "gemm", "attention", "communication", … or
-// "other"; of a device's own copies and fills, "copy".
+// KernelCategory is what a device's work is for, by its name: gemm, attention,
+// communication, …; of a copy or a fill it is "copy" or "fill". A kernel that does
+// several things in one counts as the first that has a rule. Callers keep the result
+// by name.
 func KernelCategory(name string, kind trace.Kind) string {
-	if kind == trace.Copy || kind == trace.Fill {
-		return copies
+	switch kind {
+	case trace.Copy:
+		return catCopy
+	case trace.Fill:
+		return catFill
 	}
-	return categoryOf(kernelRules, name)
+	name = folded(name)
+	if rest, fallback, ok := inductor(name); ok {
+		return categoryIn(inductorRules, rest, fallback)
+	}
+	return categoryIn(kernelRules, name, catOther)
 }
 
-// OperatorCategory is what an operator of the host is for.
-func OperatorCategory(name string) string { return categoryOf(operatorRules, name) }
+// OperatorCategory is what an operator of the host is for, by its name: the same
+// categories, and those of operators that have no kernel: "view", "allocation",
+// "compiler", and "launch" for calls of a device's runtime.
+func OperatorCategory(name string) string {
+	if isRuntimeCall(name) {
+		return catLaunch
+	}
+	name = folded(name)
+	if _, rest, ok := strings.Cut(name, "cpp_fused_"); ok {
+		return categoryIn(inductorRules, rest, catElementwise)
+	}
+	if category := categoryIn(operatorRules, name, ""); category != "" {
+		return category
+	}
+	return categoryIn(kernelRules, name, catOther)
+}
 
-// longestName is how much of a name is looked at: kernels' names are types, and can be
-// as long as one likes.
-const longestName = 2048
+// KernelType is the coarse kind of work of a category that [KernelCategory] gave:
+// "computation", "communication" or "memory", the types that HolisticTraceAnalysis has
+// (hta/utils/utils.py: get_kernel_type). As there, kernels that move data are
+// computation. Unlike there, collectives other than NCCL's are communication, too.
+func KernelType(category string) string {
+	switch category {
+	case catCommunication:
+		return "communication"
+	case catCopy, catFill:
+		return "memory"
+	}
+	return "computation"
+}
 
-func categoryOf(rules []categoryRule, name string) string {
-	lower := strings.ToLower(name[:min(len(name), longestName)])
+// rule gives names that hold one of the words a category. Words are in lower case. One
+// that starts with ^ is at the begin of the name; a blank at a word's begin or end says
+// that no letter is next to it.
+type rule struct {
+	category string
+	words    []string
+}
+
+// categoryIn is the category of the first rule that a folded name meets.
+func categoryIn(rules []rule, name, fallback string) string {
+	var in pairs
+	in.add(name)
 	for _, r := range rules {
-		for _, part := range r.parts {
-			if strings.Contains(lower, part) {
+		for _, word := range r.words {
+			if in.mayHold(word) && holds(name, word) {
 				return r.category
 			}
 		}
 	}
-	return other
+	return fallback
+}
+
+// pairs are the pairs of neighbouring bytes of a name, by the lower 6 bits of each. With
+// them, nearly all words that are not in a name take no search.
+type pairs [64]uint64
+
+func (p *pairs) add(name string) {
+	for i := 1; i < len(name); i++ {
+		p[name[i-1]&63] |= 1 << (name[i] & 63)
+	}
+}
+
+func (p *pairs) mayHold(word string) bool {
+	for i := 1; i < len(word); i++ {
+		a, b := word[i-1], word[i]
+		if a != '^' && a != ' ' && b != ' ' && p[a&63]&(1<<(b&63)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// maxTelling is how much of a name is looked at: what a kernel is comes before its
+// template's arguments and those of its call.
+const maxTelling = 1024
+
+// folded is a name as the rules take it. FBGEMM is no word for a matrix product: what
+// traces have of it looks up embeddings.
+func folded(name string) string {
+	name = strings.ToLower(strings.TrimPrefix(name[:min(len(name), maxTelling)], "void "))
+	return strings.ReplaceAll(name, "fbgemm", "fb")
+}
+
+func holds(name, word string) bool {
+	if word[0] == '^' {
+		return strings.HasPrefix(name, word[1:])
+	}
+	bare := strings.TrimSuffix(word, " ")
+	atEnd := len(bare) < len(word)
+	bare, atBegin := strings.CutPrefix(bare, " ")
+	for from := 0; ; {
+		i := strings.Index(name[from:], bare)
+		if i < 0 {
+			return false
+		}
+		begin, end := from+i, from+i+len(bare)
+		if !(atBegin && begin > 0 && isLetter(name[begin-1])) && !(atEnd && end < len(name) && isLetter(name[end])) {
+			return true
+		}
+		from = begin + 1
+	}
+}
+
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' }
+
+// inductor tells a kernel that torch.compile made, the operators that its name lists,
+// and what it is where none of those says more. The names are
+// triton_{poi,red,per,tem,…}_fused_OPERATORS_N (torch/_inductor/codegen/triton.py):
+// pointwise, reduction, persistent reduction, template (a matrix product). They also
+// list operators whose inputs or results the kernel only prepares, so the names of
+// custom operators in them mean nothing.
+func inductor(name string) (operators, fallback string, ok bool) {
+	rest, ok := strings.CutPrefix(name, "triton_")
+	if !ok || len(rest) < 4 || rest[3] != '_' {
+		return "", "", false
+	}
+	switch rest[:3] {
+	case "poi", "for":
+		return rest[4:], catElementwise, true
+	case "red", "per", "spl":
+		return rest[4:], catReduction, true
+	case "tem":
+		return "template_" + rest[4:], catGEMM, true
+	}
+	return "", "", false
+}
+
+// isRuntimeCall tells the calls of the runtimes and drivers of CUDA, ROCm, XPU
+// (Unified Runtime, Level Zero) and CANN.
+func isRuntimeCall(name string) bool {
+	for _, prefix := range []string{"cuda", "hip", "cu", "aclrt", "acl", "ur", "ze", "AscendCL@", "Runtime@", "Node@", "Model@"} {
+		rest, ok := strings.CutPrefix(name, prefix)
+		if ok && (strings.HasSuffix(prefix, "@") || rest != "" && 'A' <= rest[0] && rest[0] <= 'Z') {
+			return true
+		}
+	}
+	return false
 }

@@ -1,7 +1,6 @@
 package analysis
 
 import (
-	"cmp"
 	"slices"
 
 	"profjob/internal/trace"
@@ -18,7 +17,9 @@ func (w *work) host() {
 	if w.launches.orphans = w.launches.orphans || slices.ContainsFunc(w.launches.list, func(l launch) bool { return !l.isCalled() }); w.launches.orphans {
 		w.origins = originsOf(w.columns, w.launches, w.windows)
 	}
-	slices.SortStableFunc(w.collectives, func(a, b Collective) int { return cmp.Compare(a.Start, b.Start) })
+	if w.onHostOnly() {
+		w.collectives = hostCollectives(w.columns, w.steps)
+	}
 }
 
 // hostPass is what is remembered while a thread is gone through.
@@ -26,7 +27,6 @@ type hostPass struct {
 	*work
 	open     []uint32 // by name, how many are at work
 	ofSteps  bool     // it is the steps' thread
-	inside   int      // communication operators at work
 	splitter splitter
 }
 
@@ -59,8 +59,6 @@ func (h *hostPass) enter(f, parent *frame, s *trace.Span) {
 	}
 	if s.Kind == trace.Launch {
 		h.call(f, leaf, s)
-	} else if h.onHostOnly() && h.categoryOf(f.name) == isCollective {
-		h.collective(f, s)
 	}
 }
 
@@ -108,9 +106,6 @@ func (h *hostPass) call(f *frame, leaf int32, s *trace.Span) {
 func (h *hostPass) leave(f *frame) {
 	h.open[f.name]--
 	h.operators.row(h.leafFor(f.step), f.name).self += f.self
-	if f.collective {
-		h.inside--
-	}
 }
 
 // during shares out the time of the steps' thread.
@@ -134,13 +129,3 @@ func (s *leafSums) add(category uint16, length int64) {
 
 // onHostOnly says whether the trace has no work of devices.
 func (w *work) onHostOnly() bool { return len(w.launches.list) == 0 && !w.launches.orphans }
-
-// collective notes a collective operation on the host that is in no other.
-func (h *hostPass) collective(f *frame, s *trace.Span) {
-	f.collective = true
-	if h.inside++; h.inside > 1 {
-		return
-	}
-	h.collectives = append(h.collectives, Collective{Name: h.columns.Names[s.Name], Step: int(f.step),
-		Start: h.columns.Base + s.Start, End: h.columns.Base + f.end})
-}

@@ -16,8 +16,6 @@ type frame struct {
 	step     int32  // that it started in
 	launches bool   // it or one around it launches device work
 	counted  bool   // it or one around it has FLOPs
-
-	collective bool // it is a collective operation
 }
 
 // nest goes through a thread's operators and runtime calls as they enclose each other.

@@ -1,241 +1,135 @@
 package analysis
 
 import (
+	"cmp"
+	"math"
 	"slices"
-	"time"
 )
 
-// ranks holds readings against each other. The clocks of two hosts differ, but the ranks
-// of a group leave a collective together, so each collective is a clock of its own: the
-// rank that was in it for the shortest time entered it last, and the others waited for
-// it for as long as they were in it longer.
+// ranks holds readings against each other by the collectives that they leave together.
+// The clocks of hosts differ, so waits are not told by when ranks entered: all leave a
+// collective at about the same time, so the one that was in it for the shortest was the
+// last to enter, and each other waited for as much longer as it was in it. The first of
+// several with the same shortest time counts as last.
 //
-// Which ranks are a group is found from the traces: those whose collectives have the
-// same names in the same order, and ends that stay the same distance apart.
+// Row n of each rank's steps is of the same step. There is nothing, nil, to be said of
+// readings that are not the ranks of one group: whose world sizes differ, or of which
+// two have the same rank.
 func ranks(readings []Reading) []RankSkew {
-	var all []RankSkew
-	group := 0
-	for _, g := range groupsOf(readings) {
-		if len(g.members) < 2 {
-			continue
-		}
-		for _, s := range g.skews(readings) {
-			s.Group = group
-			all = append(all, s)
-		}
-		group++
-	}
-	return all
-}
-
-// rankGroup are readings that have collectives in common with the first of them.
-type rankGroup struct {
-	members []int // indexes of readings
-	// matched are, for each member, the indexes of its collectives that answer the
-	// leader's, -1 where none does.
-	matched [][]int32
-}
-
-func groupsOf(readings []Reading) []*rankGroup {
-	var groups []*rankGroup
-	for i := range readings {
-		r := readings[i].Collectives
-		if len(r) == 0 || len(r) > 1<<31-1 {
-			continue
-		}
-		joined := false
-		for _, g := range groups {
-			if matched := match(readings[g.members[0]].Collectives, r); matched != nil {
-				g.members, g.matched = append(g.members, i), append(g.matched, matched)
-				joined = true
-				break
-			}
-		}
-		if !joined {
-			own := make([]int32, len(r))
-			for k := range own {
-				own[k] = int32(k)
-			}
-			groups = append(groups, &rankGroup{members: []int{i}, matched: [][]int32{own}})
-		}
-	}
-	return groups
-}
-
-// match answers each of the leader's collectives with one of the other's, or -1; nil
-// where the two have none in common.
-func match(leader, of []Collective) []int32 {
-	var best []int32
-	most := 0
-	for _, by := range []func(a, b []Collective) []int32{matchBySteps, matchStarts, matchEnds} {
-		matched := by(leader, of)
-		n := 0
-		for _, k := range matched {
-			if k >= 0 {
-				n++
-			}
-		}
-		if n > most && leaveTogether(leader, of, matched) {
-			best, most = matched, n
-		}
-	}
-	return best
-}
-
-// matchBySteps matches the collectives of each step that has the same ones on both.
-func matchBySteps(a, b []Collective) []int32 {
-	matched := none(len(a))
-	inB := map[int][]int32{}
-	for k := range b {
-		if b[k].Step >= 0 {
-			inB[b[k].Step] = append(inB[b[k].Step], int32(k))
-		}
-	}
-	inA := map[int][]int32{}
-	for k := range a {
-		if a[k].Step >= 0 {
-			inA[a[k].Step] = append(inA[a[k].Step], int32(k))
-		}
-	}
-	for step, as := range inA {
-		bs := inB[step]
-		if len(as) != len(bs) || !slices.EqualFunc(as, bs, func(i, j int32) bool { return a[i].Name == b[j].Name }) {
-			continue
-		}
-		for n, i := range as {
-			matched[i] = bs[n]
-		}
-	}
-	return matched
-}
-
-// matchStarts matches one after the other from the first, as long as names agree.
-func matchStarts(a, b []Collective) []int32 {
-	matched := none(len(a))
-	for k := 0; k < len(a) && k < len(b) && a[k].Name == b[k].Name; k++ {
-		matched[k] = int32(k)
-	}
-	return matched
-}
-
-// matchEnds does so backwards from the last: profilers rarely begin together.
-func matchEnds(a, b []Collective) []int32 {
-	matched := none(len(a))
-	for k, n := len(a)-1, len(b)-1; k >= 0 && n >= 0 && a[k].Name == b[n].Name; k, n = k-1, n-1 {
-		matched[k] = int32(n)
-	}
-	return matched
-}
-
-func none(n int) []int32 {
-	m := make([]int32, n)
-	for i := range m {
-		m[i] = -1
-	}
-	return m
-}
-
-// leastApart is by how much the ends of one collective may differ at least.
-const leastApart = int64(100 * time.Microsecond)
-
-// leaveTogether says whether the ends of what was matched are about the same distance
-// apart: half of them within half of what lies between two collectives. Ranks of
-// different groups drift apart by more.
-func leaveTogether(a, b []Collective, matched []int32) bool {
-	var apart, between []int64
-	last := int64(0)
-	for i, k := range matched {
-		if k < 0 {
-			continue
-		}
-		if len(apart) > 0 {
-			between = append(between, a[i].End-last)
-		}
-		last = a[i].End
-		apart = append(apart, b[k].End-a[i].End)
-	}
-	if len(apart) == 0 {
-		return false
-	}
-	middle := median(apart)
-	for i := range apart {
-		apart[i] = max(apart[i]-middle, middle-apart[i])
-	}
-	allowed := leastApart
-	if len(between) > 0 {
-		allowed = max(allowed, median(between)/2)
-	}
-	return median(apart) <= allowed
-}
-
-func median(values []int64) int64 {
-	sorted := slices.Clone(values)
-	slices.Sort(sorted)
-	return sorted[len(sorted)/2]
-}
-
-// skews sums up who waited for whom.
-func (g *rankGroup) skews(readings []Reading) []RankSkew {
-	skews := make([]RankSkew, len(g.members))
-	for m, r := range g.members {
-		t := &readings[r].Trace
-		skews[m] = RankSkew{File: t.File, Rank: NotKnown}
-		if t.Rank != nil {
-			skews[m].Rank = *t.Rank
-		}
-		for i := range t.Steps {
-			skews[m].Steps = append(skews[m].Steps, RankStep{Index: t.Steps[i].Index, Duration: t.Steps[i].Duration})
-		}
-	}
-	for i := range g.matched[0] {
-		g.collective(readings, skews, i)
-	}
-	return skews
-}
-
-// collective adds up one of the leader's collectives.
-func (g *rankGroup) collective(readings []Reading, skews []RankSkew, i int) {
-	shortest, last, n := int64(0), -1, 0
-	each := func(do func(member int, c *Collective)) {
-		for m, r := range g.members {
-			if k := g.matched[m][i]; k >= 0 {
-				do(m, &readings[r].Collectives[k])
-			}
-		}
-	}
-	each(func(m int, c *Collective) {
-		if length := c.End - c.Start; n == 0 || length < shortest {
-			shortest, last = length, m
-		}
-		n++
-	})
-	if n < 2 {
-		return
-	}
-	var caused int64
-	each(func(m int, c *Collective) {
-		wait := c.End - c.Start - shortest
-		caused += wait
-		skews[m].Collectives++
-		skews[m].Wait += wait
-		if s := skews[m].step(c.Step); s != nil {
-			s.Wait += wait
-		}
-	})
-	if caused == 0 {
-		return // they came together
-	}
-	late := &skews[last]
-	late.Last++
-	late.Caused += caused
-	if s := late.step(readings[g.members[last]].Collectives[g.matched[last][i]].Step); s != nil {
-		s.Last++
-	}
-}
-
-func (s *RankSkew) step(index int) *RankStep {
-	if index < 0 || index >= len(s.Steps) {
+	group := groupOf(readings)
+	if len(group) < 2 {
 		return nil
 	}
-	return &s.Steps[index]
+	steps := commonSteps(group)
+	rows := make([]RankSkew, len(group))
+	for i, r := range group {
+		rows[i] = RankSkew{File: r.Trace.File, Rank: rankOf(r)}
+		for _, together := range steps {
+			s := &r.Trace.Steps[together[i]]
+			rows[i].Steps = append(rows[i].Steps, RankStep{Index: s.Index, Duration: max(s.Duration, 0)})
+		}
+	}
+	oneClock := oneHost(group)
+	for _, q := range match(group, steps) {
+		for ; len(q.at) > 0; q.at = q.at[len(group):] {
+			if at := q.at[:len(group)]; !oneClock || atOnce(group, at) {
+				tally(group, rows, q.step, at)
+			}
+		}
+	}
+	if rows[0].Collectives == 0 {
+		return nil
+	}
+	return rows
+}
+
+// tally adds one collective to the ranks' rows.
+func tally(group []*Reading, rows []RankSkew, step int, at []int32) {
+	last, shortest := 0, int64(math.MaxInt64)
+	for i, r := range group {
+		if length := inside(&r.Collectives[at[i]]); length < shortest {
+			last, shortest = i, length
+		}
+	}
+	waited := false
+	for i, r := range group {
+		wait := inside(&r.Collectives[at[i]]) - shortest
+		waited = waited || wait > 0
+		rows[i].Collectives++
+		rows[i].Wait = plus(rows[i].Wait, wait)
+		rows[last].Caused = plus(rows[last].Caused, wait)
+		if step >= 0 {
+			rows[i].Steps[step].Wait = plus(rows[i].Steps[step].Wait, wait)
+		}
+	}
+	if !waited {
+		return // all entered at once
+	}
+	rows[last].Last++
+	if step >= 0 {
+		rows[last].Steps[step].Last++
+	}
+}
+
+// oneHost says whether all ranks were on one host, so that their clocks are the same.
+func oneHost(group []*Reading) bool {
+	for _, r := range group {
+		if r.Trace.Host == "" || r.Trace.Host != group[0].Trace.Host {
+			return false
+		}
+	}
+	return true
+}
+
+// clockSlack is how far apart the clocks of devices of one host may be.
+const clockSlack = 1_000_000
+
+// atOnce says whether there was a time when all ranks were in a collective. If not, it
+// is not the same one (pipeline stages and other groups within the group have as many),
+// or a broadcast that its source left before the others came: nobody waited.
+func atOnce(group []*Reading, at []int32) bool {
+	begin, end := int64(math.MinInt64), int64(math.MaxInt64)
+	for i, r := range group {
+		c := &r.Collectives[at[i]]
+		begin, end = max(begin, c.Start), min(end, c.End)
+	}
+	return begin <= plus(end, clockSlack)
+}
+
+// inside is for how long a rank was in a collective, from 0.
+func inside(c *Collective) int64 {
+	if c.End <= c.Start {
+		return 0
+	}
+	return plus(c.End, minus(c.Start))
+}
+
+// groupOf are the readings that have collectives, by rank, if they can be of one group.
+func groupOf(readings []Reading) []*Reading {
+	var group []*Reading
+	seen := map[int]bool{}
+	for i := range readings {
+		r := &readings[i]
+		if len(r.Collectives) == 0 {
+			continue
+		}
+		rank := rankOf(r)
+		if rank != NotKnown && seen[rank] || len(group) > 0 && worldOf(r) != worldOf(group[0]) {
+			return nil
+		}
+		seen[rank] = true
+		group = append(group, r)
+	}
+	slices.SortStableFunc(group, func(a, b *Reading) int { return cmp.Compare(rankOf(a), rankOf(b)) })
+	return group
+}
+
+func rankOf(r *Reading) int  { return known(r.Trace.Rank) }
+func worldOf(r *Reading) int { return known(r.Trace.WorldSize) }
+
+func known(n *int) int {
+	if n == nil || *n < 0 {
+		return NotKnown
+	}
+	return *n
 }

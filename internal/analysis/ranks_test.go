@@ -1,144 +1,273 @@
 package analysis
 
 import (
+	"fmt"
+	"math"
 	"math/rand/v2"
-	"strings"
+	"path/filepath"
+	"slices"
 	"testing"
 
-	"profjob/internal/trace"
+	"github.com/google/go-cmp/cmp"
 )
 
-// rankOf makes the reading of a rank whose clock is ahead by offset, and which enters
-// each collective, all of which end every 1 ms, late by the given times.
-func rankOf(rank int, offset int64, name string, late ...int64) Reading {
-	r := Reading{Trace: Trace{Rank: &rank, Steps: []Step{{Index: 0, Duration: 10}, {Index: 1, Duration: 20}}}}
-	for i, l := range late {
-		end := int64(i+1) * 1_000_000
-		r.Collectives = append(r.Collectives, Collective{Name: name, Step: i % 2, Start: end - 500_000 + l + offset, End: end + offset})
+// rankReading makes a rank's reading: its clock is off by some time, and each step of 100
+// has an all-reduce that ends at 80, entered so much before.
+func rankReading(rank int, clock int64, inside ...int64) Reading {
+	r := Reading{Trace: Trace{File: fmt.Sprint("rank", rank), Rank: &rank, WorldSize: new(int)}}
+	*r.Trace.WorldSize = 2
+	for i, in := range inside {
+		start := clock + int64(i)*100
+		r.Trace.Steps = append(r.Trace.Steps, Step{Index: i, Name: "decode", Start: start, Duration: 100})
+		r.Collectives = append(r.Collectives, Collective{Name: "all_reduce", Step: i, Start: start + 80 - in, End: start + 80})
 	}
 	return r
 }
 
 func TestRanks(t *testing.T) {
-	skews := ranks([]Reading{
-		rankOf(0, 0, "ncclAllReduce", 0, 0, 300),
-		rankOf(1, 1_000_000_000, "ncclAllReduce", 100, 0, 0),
-		rankOf(2, -7_000, "ncclAllReduce", 40, 0, 100),
-	})
-	if len(skews) != 3 {
-		t.Fatalf("%+v", skews)
-	}
-	for i, want := range []RankSkew{
-		{Rank: 0, Collectives: 3, Wait: 100, Last: 1, Caused: 300 + 200},
-		{Rank: 1, Collectives: 3, Wait: 300, Last: 1, Caused: 100 + 60},
-		{Rank: 2, Collectives: 3, Wait: 60 + 200},
+	for _, c := range []struct {
+		name     string
+		readings func() []Reading
+		want     []RankSkew
+	}{
+		{"none", func() []Reading { return nil }, nil},
+		{"one rank", func() []Reading { return []Reading{rankReading(0, 0, 10)} }, nil},
+		{
+			"clocks apart, one late twice, the other once",
+			func() []Reading {
+				return []Reading{rankReading(1, 5, 50, 60, 10), rankReading(0, 1_000_000, 10, 10, 40)}
+			},
+			[]RankSkew{
+				{File: "rank0", Rank: 0, Collectives: 3, Wait: 30, Last: 2, Caused: 90, Steps: []RankStep{{0, 100, 0, 1}, {1, 100, 0, 1}, {2, 100, 30, 0}}},
+				{File: "rank1", Rank: 1, Collectives: 3, Wait: 90, Last: 1, Caused: 30, Steps: []RankStep{{0, 100, 40, 0}, {1, 100, 50, 0}, {2, 100, 0, 1}}},
+			},
+		},
+		{
+			"all at once: nobody is last",
+			func() []Reading { return []Reading{rankReading(0, 0, 10), rankReading(1, 0, 10)} },
+			[]RankSkew{
+				{File: "rank0", Collectives: 1, Steps: []RankStep{{0, 100, 0, 0}}}, {File: "rank1", Rank: 1, Collectives: 1, Steps: []RankStep{{0, 100, 0, 0}}},
+			},
+		},
+		{
+			"a profiler that began a step later: steps of the same time are the same",
+			func() []Reading {
+				late := rankReading(1, 0, 99, 20, 30)
+				late.Trace.Steps, late.Collectives = late.Trace.Steps[1:], late.Collectives[1:]
+				return []Reading{rankReading(0, 3, 10, 10, 10), late}
+			},
+			[]RankSkew{
+				{File: "rank0", Collectives: 2, Last: 2, Caused: 30, Steps: []RankStep{{1, 100, 0, 1}, {2, 100, 0, 1}}},
+				{File: "rank1", Rank: 1, Collectives: 2, Wait: 30, Steps: []RankStep{{1, 100, 10, 0}, {2, 100, 20, 0}}},
+			},
+		},
+		{
+			"another order of two streams, and one that the other rank lacks",
+			func() []Reading {
+				a, b := rankReading(0, 0, 10), rankReading(1, 0, 15)
+				a.Collectives = append(a.Collectives, Collective{Name: "all_gather", Step: 0, Start: 0, End: 7}, Collective{Name: "all_reduce", Step: 7, End: 9})
+				b.Collectives = slices.Insert(b.Collectives, 0, Collective{Name: "all_gather", Step: 0, Start: 0, End: 5}, Collective{Name: "broadcast", Step: 0, End: 3})
+				return []Reading{a, b}
+			},
+			[]RankSkew{
+				{File: "rank0", Collectives: 2, Wait: 2, Last: 1, Caused: 5, Steps: []RankStep{{0, 100, 2, 1}}},
+				{File: "rank1", Rank: 1, Collectives: 2, Wait: 5, Last: 1, Caused: 2, Steps: []RankStep{{0, 100, 5, 1}}},
+			},
+		},
+		{
+			"no steps",
+			func() []Reading {
+				a, b := rankReading(0, 0, 10, 20), rankReading(1, 700, 15, 15)
+				for _, r := range []*Reading{&a, &b} {
+					r.Trace.Steps = nil
+					for i := range r.Collectives {
+						r.Collectives[i].Step = -1
+					}
+				}
+				return []Reading{a, b}
+			},
+			[]RankSkew{{File: "rank0", Collectives: 2, Wait: 5, Last: 1, Caused: 5}, {File: "rank1", Rank: 1, Collectives: 2, Wait: 5, Last: 1, Caused: 5}},
+		},
+		{
+			"of one host, but never in it at the same time: not the same collective",
+			func() []Reading {
+				a, b := rankReading(0, 0, 10), rankReading(1, 3*clockSlack, 15)
+				a.Trace.Host, b.Trace.Host = "host", "host"
+				return []Reading{a, b}
+			},
+			nil,
+		},
+		{
+			"replicas that both say that they are rank 0",
+			func() []Reading { return []Reading{rankReading(0, 0, 10), rankReading(0, 0, 10)} }, nil,
+		},
+		{
+			"world sizes differ",
+			func() []Reading {
+				other := rankReading(1, 0, 10)
+				*other.Trace.WorldSize = 4
+				return []Reading{rankReading(0, 0, 10), other}
+			}, nil,
+		},
+		{
+			"one without collectives",
+			func() []Reading {
+				other := rankReading(1, 0, 10)
+				other.Collectives = nil
+				return []Reading{rankReading(0, 0, 10), other}
+			}, nil,
+		},
+		{
+			"ranks that are not told",
+			func() []Reading {
+				a, b := rankReading(0, 0, 10), rankReading(1, 0, 20)
+				a.Trace.Rank, b.Trace.Rank, a.Trace.WorldSize, b.Trace.WorldSize = nil, nil, nil, nil
+				return []Reading{a, b}
+			},
+			[]RankSkew{
+				{File: "rank0", Rank: NotKnown, Collectives: 1, Last: 1, Caused: 10, Steps: []RankStep{{0, 100, 0, 1}}},
+				{File: "rank1", Rank: NotKnown, Collectives: 1, Wait: 10, Steps: []RankStep{{0, 100, 10, 0}}},
+			},
+		},
 	} {
-		got := skews[i]
-		if got.Rank != want.Rank || got.Collectives != want.Collectives || got.Wait != want.Wait || got.Last != want.Last || got.Caused != want.Caused {
-			t.Errorf("rank %d: %+v, want %+v", i, got, want)
-		}
-	}
-	if s := skews[0].Steps; len(s) != 2 || s[0].Wait != 100 || s[0].Last != 1 || s[1].Wait != 0 || s[0].Duration != 10 {
-		t.Errorf("steps of rank 0: %+v", s)
-	}
-}
-
-// TestRanksOfGroups: what two groups do is not held against each other, and who stands
-// alone is in none.
-func TestRanksOfGroups(t *testing.T) {
-	drifts := func(rank int) Reading {
-		r := rankOf(rank, 0, "ncclAllReduce", 0, 0, 0, 0, 0, 0)
-		for i := range r.Collectives {
-			r.Collectives[i].Start += int64(i*i) * 3_000_000
-			r.Collectives[i].End += int64(i*i) * 3_000_000
-		}
-		return r
-	}
-	skews := ranks([]Reading{
-		rankOf(0, 0, "ncclAllReduce", 0, 0, 0, 0, 0, 0), drifts(0), rankOf(1, 5, "ncclAllReduce", 9, 0, 0, 0, 0, 0), drifts(1),
-		rankOf(2, 0, "ncclAllGather", 0), {},
-	})
-	var groups []int
-	for _, s := range skews {
-		groups = append(groups, s.Group)
-	}
-	if len(groups) != 4 || groups[0] != 0 || groups[1] != 0 || groups[2] != 1 || groups[3] != 1 {
-		t.Errorf("groups %v", groups)
-	}
-	if alone := ranks([]Reading{rankOf(0, 0, "a", 1, 2)}); alone != nil {
-		t.Errorf("%+v", alone)
-	}
-}
-
-// TestRanksBeginApart: a rank whose profiler began later lacks the first collectives.
-func TestRanksBeginApart(t *testing.T) {
-	a, b := rankOf(0, 0, "ncclAllReduce", 0, 0, 0, 0, 0), rankOf(1, 0, "ncclAllReduce", 0, 0, 0, 70, 0)
-	b.Collectives = b.Collectives[2:]
-	for i := range a.Collectives {
-		a.Collectives[i].Step = -1
-	}
-	for i := range b.Collectives {
-		b.Collectives[i].Step = -1
-	}
-	skews := ranks([]Reading{a, b})
-	if len(skews) != 2 || skews[0].Collectives != 3 || skews[0].Wait != 70 || skews[1].Last != 1 {
-		t.Errorf("%+v", skews)
-	}
-}
-
-// TestRanksAddUp: of each collective somebody waits for nobody, and what one caused is
-// what others waited.
-func TestRanksAddUp(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
-		var readings []Reading
-		for rank := range 2 + random.IntN(6) {
-			late := make([]int64, 50)
-			for i := range late {
-				late[i] = random.Int64N(400_000)
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, ranks(c.readings())); diff != "" {
+				t.Error(diff)
 			}
-			readings = append(readings, rankOf(rank, random.Int64N(1<<40), "ncclAllReduce", late...))
+		})
+	}
+}
+
+// TestRanksHostile: whatever the readings say, nothing panics or wraps, no wait is
+// negative, and what the ranks caused is what the others waited.
+func TestRanksHostile(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 7))
+	numbers := []int64{math.MinInt64, math.MinInt64 + 1, -5, -1, 0, 1, 7, 1 << 40, math.MaxInt64 - 1, math.MaxInt64}
+	pick := func() int64 { return numbers[random.IntN(len(numbers))] }
+	matched := 0
+	for range 20_000 {
+		readings := make([]Reading, 1+random.IntN(4))
+		small := random.IntN(2) == 0
+		for i := range readings {
+			r := &readings[i]
+			r.Trace.Rank = &i
+			if random.IntN(2) == 0 {
+				r.Trace.Host = "host"
+			}
+			for n := range random.IntN(4) {
+				r.Trace.Steps = append(r.Trace.Steps, Step{Index: n, Name: string(rune('a' + random.IntN(2))), Start: pick(), Duration: pick()})
+			}
+			for range random.IntN(5) {
+				c := Collective{Name: string(rune('a' + random.IntN(2))), Step: random.IntN(6) - 2, Start: pick(), End: pick()}
+				if small {
+					c.Start, c.End = random.Int64N(100), random.Int64N(100)
+				}
+				r.Collectives = append(r.Collectives, c)
+			}
 		}
 		var wait, caused int64
-		last := 0
-		skews := ranks(readings)
-		for _, s := range skews {
-			if s.Wait < 0 || s.Caused < 0 {
-				t.Fatalf("%+v", s)
+		last, collectives := 0, 0
+		for _, r := range ranks(readings) {
+			matched++
+			if r.Wait < 0 || r.Caused < 0 {
+				t.Fatalf("negative: %+v of %+v", r, readings)
 			}
 			var inSteps int64
-			for _, step := range s.Steps {
-				inSteps += step.Wait
+			for _, s := range r.Steps {
+				if s.Wait < 0 || s.Duration < 0 {
+					t.Fatalf("negative: %+v of %+v", r, readings)
+				}
+				inSteps = plus(inSteps, s.Wait)
 			}
-			if inSteps != s.Wait {
-				t.Errorf("waited %d, in steps %d", s.Wait, inSteps)
+			if inSteps > r.Wait {
+				t.Fatalf("the steps' waits are more than the whole: %+v", r)
 			}
-			wait, caused, last = wait+s.Wait, caused+s.Caused, last+s.Last
+			wait, caused, last, collectives = plus(wait, r.Wait), plus(caused, r.Caused), last+r.Last, r.Collectives
 		}
-		if len(skews) != len(readings) || wait != caused || last != 50 {
-			t.Fatalf("%d of %d ranks, waited %d, caused %d, last %d", len(skews), len(readings), wait, caused, last)
+		if wait != caused || last > collectives {
+			t.Fatalf("waited %d, caused %d; %d times last in %d collectives: %+v", wait, caused, last, collectives, readings)
+		}
+	}
+	if matched < 1000 {
+		t.Errorf("only %d ranks were matched: the test says little", matched)
+	}
+}
+
+// readingOf makes a reading of a host's trace without the rest of the package.
+func readingOf(t *testing.T, path string) Reading {
+	t.Helper()
+	c := columns(t, path)
+	r := Reading{Trace: Trace{File: filepath.Base(path), Host: c.Summary.Host, Rank: c.Summary.Rank, WorldSize: c.Summary.WorldSize}}
+	for i, p := range c.Summary.Passes {
+		r.Trace.Steps = append(r.Trace.Steps, Step{Index: i, Name: p.Name, Start: p.Start, Duration: p.End - p.Start})
+	}
+	r.Collectives = hostCollectives(c, r.Trace.Steps)
+	return r
+}
+
+func TestIsHostCollective(t *testing.T) {
+	for name, want := range map[string]bool{
+		"gloo:all_reduce": true, "_C::shm_allreduce": true, "_C::shm_all_gather": true, "sgl_kernel::shm_allreduce": true,
+		"c10d::allreduce_": false, "record_param_comms": false, "vllm::all_reduce": false, "nccl:all_reduce": false, "": false,
+	} {
+		if got := isHostCollective(name); got != want {
+			t.Errorf("%q: %v, want %v", name, got, want)
 		}
 	}
 }
 
-// TestRanksOfAServer: two ranks of a server on the CPU leave their all-reduces together.
-func TestRanksOfAServer(t *testing.T) {
-	var inputs []Input
-	for _, path := range sharedTraces(t) {
-		if strings.Contains(path, "v0.32.0-tp2") {
-			inputs = append(inputs, Input{Path: path})
+// TestRanksOfTraces are the groups that were recorded, each of two ranks.
+func TestRanksOfTraces(t *testing.T) {
+	for _, c := range []struct {
+		dir                string
+		collectives, steps int // 0: not ranks of one group
+	}{
+		{"vllm-cpu/v0.32.0-tp2", 50, 5},
+		{"vllm-cpu/v0.32.0-dp2", 0, 0},
+		{"sglang-cpu/0523-tp2-num5", 491, 5},
+		{"sglang-cpu/0523-dp2-num5", 0, 0},
+	} {
+		t.Run(c.dir, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("reads shared traces: under the race detector that takes minutes")
+			}
+			paths, err := filepath.Glob(filepath.Join(shared(t, c.dir), "*.json.gz"))
+			if err != nil || len(paths) != 2 {
+				t.Fatal(paths, err)
+			}
+			readings := []Reading{readingOf(t, paths[0]), readingOf(t, paths[1])}
+			t.Logf("%d and %d collectives", len(readings[0].Collectives), len(readings[1].Collectives))
+			rows := ranks(readings)
+			for _, r := range rows {
+				t.Logf("%+v", r)
+			}
+			if c.collectives == 0 {
+				if rows != nil {
+					t.Errorf("%+v, want nothing", rows)
+				}
+				return
+			}
+			if len(rows) != 2 || rows[0].Rank != 0 || rows[1].Rank != 1 || rows[0].Collectives != c.collectives || len(rows[0].Steps) != c.steps {
+				t.Errorf("%+v, want two ranks with %d collectives in %d steps", rows, c.collectives, c.steps)
+			}
+		})
+	}
+}
+
+func BenchmarkRanks(b *testing.B) {
+	const collectives = 200_000
+	readings := make([]Reading, 2)
+	for i := range readings {
+		readings[i] = rankReading(i, 0, make([]int64, 1000)...)
+		readings[i].Collectives = nil
+		for n := range int64(collectives) {
+			readings[i].Collectives = append(readings[i].Collectives, Collective{Name: "ncclDevKernel_AllReduce_Sum_bf16_RING_LL", Step: int(n / 200), Start: 10 * n, End: 10*n + 5})
 		}
 	}
-	s, err := ReadSet(t.Context(), inputs, trace.ScanOptions{})
-	if err != nil {
-		t.Fatal(err)
+	for b.Loop() {
+		if ranks(readings) == nil {
+			b.Fatal("nothing matched")
+		}
 	}
-	if len(s.Ranks) != 2 || s.Ranks[0].Rank == s.Ranks[1].Rank || s.Ranks[0].Group != s.Ranks[1].Group {
-		t.Fatalf("%+v", s.Ranks)
-	}
-	a, b := s.Ranks[0], s.Ranks[1]
-	if a.Collectives != 50 || b.Collectives != 50 || a.Last+b.Last != 50 || a.Wait != b.Caused || b.Wait != a.Caused {
-		t.Errorf("%+v\n%+v", a, b)
-	}
-	t.Logf("waits %d and %d ns, last %d and %d times", a.Wait, b.Wait, a.Last, b.Last)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(2*collectives), "ns/collective")
 }

@@ -49,18 +49,20 @@ func Read(ctx context.Context, in Input, o trace.ScanOptions) (*Reading, error) 
 }
 
 // ReadSet analyses traces that belong together, one after the other, and holds their
-// ranks against each other.
+// ranks against each other. With an error the set is of the traces that could be read.
 func ReadSet(ctx context.Context, inputs []Input, o trace.ScanOptions) (*Set, error) {
-	s := &Set{FormatVersion: FormatVersion}
+	s := &Set{FormatVersion: FormatVersion, Traces: []Trace{}}
 	var readings []Reading
+	var errs []error
 	for _, in := range inputs {
 		r, err := Read(ctx, in, o)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		readings = append(readings, *r)
 		s.Traces = append(s.Traces, r.Trace)
 	}
 	s.Ranks = ranks(readings)
-	return s, nil
+	return s, errors.Join(errs...)
 }

@@ -32,7 +32,7 @@ var contents = map[string]string{
 	"input/nightly.hcl":              "job \"decode\" {}\n",
 	"logs/server.log":                "ready\n",
 	"guard.log":                      "armed\n",
-	"analysis/kernels.json":          "[]\n",
+	"analysis/round-01-server.json":  "[]\n",
 	"rounds/01/attempt-1/load.json":  "{}\n",
 	"rounds/01/attempt-1/load.jsonl": "",
 	"rounds/01/attempt-1/metrics/server/10.0.0.7-8000-start.prom":              "up 1\n",

@@ -158,10 +158,11 @@ func fill(ctx context.Context, f *File, path string) error {
 }
 
 var (
-	attemptPath = regexp.MustCompile(`^rounds/(\d{1,9})/attempt-(\d{1,9})/`)
-	logPath     = regexp.MustCompile(`^logs/([^/]+)\.log$`)
-	tracePlace  = regexp.MustCompile(`^rounds/\d+/attempt-\d+/traces/([^/]+)/([^/]+)/`)
-	metricsPath = regexp.MustCompile(`^rounds/\d+/attempt-\d+/metrics/([^/]+)/([^/]+)-[a-z]+\.prom$`) // slug and moment
+	attemptPath  = regexp.MustCompile(`^rounds/(\d{1,9})/attempt-(\d{1,9})/`)
+	logPath      = regexp.MustCompile(`^logs/([^/]+)\.log$`)
+	tracePlace   = regexp.MustCompile(`^rounds/\d+/attempt-\d+/traces/([^/]+)/([^/]+)/`)
+	analysisPath = regexp.MustCompile(`^analysis/round-(\d{1,9})-([^/]+)\.json$`)
+	metricsPath  = regexp.MustCompile(`^rounds/\d+/attempt-\d+/metrics/([^/]+)/([^/]+)-[a-z]+\.prom$`) // slug and moment
 )
 
 // placed describes a file by where it lies: round, attempt and target, and the
@@ -174,6 +175,10 @@ func placed(rel string, targets []Target) File {
 	}
 	if m := logPath.FindStringSubmatch(rel); m != nil {
 		f.Target = m[1]
+	}
+	if m := analysisPath.FindStringSubmatch(rel); m != nil {
+		f.Round, _ = strconv.Atoi(m[1])
+		f.Target = m[2]
 	}
 	for _, pattern := range []*regexp.Regexp{tracePlace, metricsPath} {
 		if m := pattern.FindStringSubmatch(rel); m != nil {
@@ -211,6 +216,10 @@ func kindOf(rel string) string {
 		return KindInput
 	case strings.HasPrefix(rel, "logs/"), rel == "guard.log":
 		return KindLog
+	case analysisPath.MatchString(rel):
+		return KindAnalysis
+	case rel == "report.html":
+		return KindReport
 	case strings.HasSuffix(rel, ".prom"):
 		return KindMetrics
 	case base == "load.jsonl", base == "load.json":

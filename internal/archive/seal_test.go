@@ -93,7 +93,7 @@ func TestSealDescribesFiles(t *testing.T) {
 		"logs/server.log":                {Kind: KindLog, Target: "server"},
 		"logs/others/x.log":              {Kind: KindLog},
 		"guard.log":                      {Kind: KindLog},
-		"analysis/kernels.json":          {Kind: KindOther},
+		"analysis/round-01-server.json":  {Kind: KindAnalysis, Round: 1, Target: "server"},
 		"rounds/01/attempt-1/load.json":  {Kind: KindLoad, Round: 1, Attempt: 1},
 		"rounds/01/attempt-1/load.jsonl": {Kind: KindLoad, Round: 1, Attempt: 1},
 		"rounds/01/attempt-1/metrics/server/10.0.0.7-8000-start.prom":              {Kind: KindMetrics, Round: 1, Attempt: 1, Target: "server", Endpoint: &endpoint},
