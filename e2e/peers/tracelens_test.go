@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
 	"profjob/internal/analysis"
@@ -47,10 +48,11 @@ func traceLens(t *testing.T) map[string]recorded {
 func (r recorded) compare(t *testing.T, trace *analysis.Trace) row {
 	t.Helper()
 	count, sum := 0, 0.0
-	for _, c := range trace.Total.Categories {
-		if c.Name != "copy" || r.Copies {
-			count += c.Count
-			sum += us(c.Time)
+	for _, k := range trace.Total.Kernels {
+		copies := strings.HasPrefix(k.Name, "Memcpy") || strings.HasPrefix(k.Name, "Memset")
+		if !copies || r.Copies {
+			count += k.Count
+			sum += us(k.Time)
 		}
 	}
 	if r.Kernels != 0 && r.Kernels != count {
