@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ func newBench(t *testing.T) *bench {
 		if rounds, err = strconv.Atoi(text); err != nil || rounds < 1 {
 			t.Fatalf("PROFJOB_ROUNDS=%s: not a number of rounds", text)
 		}
+	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Printf("%d cores, load before anything was measured: %s", runtime.NumCPU(), load)
 	}
 	return &bench{profjob: profjob(t), python: python(t), dir: t.TempDir(), rounds: rounds}
 }
