@@ -114,7 +114,7 @@ func (a *Analyze) group(ctx context.Context, run *Run, g archive.TraceGroup) (se
 			inputs = append(inputs, analysis.Input{Path: run.Dir.Join(filepath.FromSlash(f.Path)), Name: f.Path})
 		}
 		var unread error
-		set, unread = analysis.ReadSet(ctx, inputs, trace.ScanOptions{})
+		set, unread = analysis.ReadSet(ctx, inputs, trace.ScanOptions{Evidence: evidenceOf(run, g)})
 		if len(set.Traces) == 0 {
 			return unread
 		}
@@ -126,6 +126,20 @@ func (a *Analyze) group(ctx context.Context, run *Run, g archive.TraceGroup) (se
 		return errors.Join(unread, err)
 	})
 	return set, err
+}
+
+// evidenceOf is what the windows of a round and target were proved by: their steps are
+// the ones that are analysed.
+func evidenceOf(run *Run, g archive.TraceGroup) trace.Evidence {
+	for _, r := range rounds(run) {
+		for _, w := range r.Windows {
+			e := trace.Evidence(w.Evidence)
+			if r.Number == g.Round && w.Target == g.Target && (e == trace.Annotation || e == trace.Scope || e == trace.Structure) {
+				return e
+			}
+		}
+	}
+	return trace.NoEvidence
 }
 
 func (a *Analyze) write(run *Run, page *report.Page) error {

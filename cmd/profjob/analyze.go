@@ -21,6 +21,7 @@ type analyzeOptions struct {
 	archive  string
 	evidence string
 	top      int
+	steps    bool
 }
 
 func (a *app) analyzeCommand() *cobra.Command {
@@ -31,18 +32,28 @@ func (a *app) analyzeCommand() *cobra.Command {
 		Long: `Say what traces tell: how long the engine steps of each class took, what the devices
 did for them, and which operators and kernels the time went to. FILE is a trace
 (.json, .json.gz, .json.zst), DIR a folder with some, RUN a run as show takes it,
-packed ones too. Files and folders that are named together are taken for the ranks of
-one server, and their collectives are held against each other.
+packed ones too; of traces that were cut to their window the cut ones are read. Files
+that are named together, and those of one folder, are taken for the ranks of one server,
+and their collectives are held against each other.
 
-Of a damaged trace what could be read is shown.
+Steps are numbered from 0, idle passes among them, as trim takes them. Of the device's
+columns, busy and idle are parts of the time from the first to the last kernel that the
+steps launched, and comm. is the part with collectives at work.
 
-Exit codes: 0 analysed; 2 no such file or run; 6 a trace is damaged or has no events.`,
+With -o json stdout gets an array of sets, the form that a run has below analysis/. Of a
+damaged trace what could be read is shown.
+
+Exit codes: 0 analysed; 2 usage wrong, or no such file or run; 6 a trace is damaged, has
+no events, or the run has none; 130 interrupted.`,
+		Example: `  profjob analyze trace.json.gz
+  profjob analyze latest -o json | jq '.[].traces[].classes[] | {class, p50: .duration.p50_ns}'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runAnalyze(cmd.Context(), opts, args) },
 	}
 	c.Flags().StringVar(&opts.archive, "archive", defaultArchive, "`directory` of the archive that a RUN is looked for in")
 	c.Flags().StringVar(&opts.evidence, "evidence", "", "find the engine steps by this only: annotation, scope or structure")
 	c.Flags().IntVar(&opts.top, "top", 10, "`number` of operators and kernels that are shown")
+	c.Flags().BoolVar(&opts.steps, "steps", false, "list each engine step with its number")
 	outputFlag(c, &opts.output, "text", "json")
 	return c
 }
@@ -52,8 +63,8 @@ func (a *app) runAnalyze(ctx context.Context, opts analyzeOptions, args []string
 	if err != nil {
 		return err
 	}
-	if opts.top < 1 {
-		return usage("--top %d: at least 1", opts.top)
+	if opts.top < 0 {
+		return usage("--top %d: 0 or more", opts.top)
 	}
 	ctx, stop := untilTold(ctx) // what was unpacked is removed however it ends
 	defer stop()
@@ -62,7 +73,7 @@ func (a *app) runAnalyze(ctx context.Context, opts analyzeOptions, args []string
 		return err
 	}
 	defer found.close()
-	show := a.analyzeText(opts.top)
+	show := a.analyzeText(opts)
 	if opts.output == "json" {
 		show = a.analyzeJSON(len(found.sets))
 	}
@@ -107,7 +118,7 @@ func scanOptions(evidence string) (trace.ScanOptions, error) {
 	return trace.ScanOptions{}, usage("--evidence %q: one of annotation, scope, structure", evidence)
 }
 
-func (a *app) analyzeText(top int) func(int, *analysis.Set) error {
+func (a *app) analyzeText(opts analyzeOptions) func(int, *analysis.Set) error {
 	width := terminalWidth(a.stdout)
 	return func(i int, s *analysis.Set) error {
 		if i > 0 {
@@ -115,7 +126,7 @@ func (a *app) analyzeText(top int) func(int, *analysis.Set) error {
 				return err
 			}
 		}
-		return view.Analysis(a.stdout, s, top, width)
+		return view.Analysis(a.stdout, s, view.AnalysisOptions{Top: opts.top, Steps: opts.steps, Width: width})
 	}
 }
 

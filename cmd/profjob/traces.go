@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -50,52 +49,34 @@ func (f *foundTraces) close() {
 	}
 }
 
-// findTraces finds traces by files, folders and runs. The caller closes what it gets.
+// findTraces finds traces by files, folders and runs. Files that are named one by one
+// belong together, and so do those of one folder. The caller closes what it gets.
 func (a *app) findTraces(ctx context.Context, root string, args []string) (*foundTraces, error) {
 	found := &foundTraces{}
-	var named foundSet
+	files := -1 // the set of files
 	for _, arg := range args {
-		inputs, err := tracesAt(arg)
+		info, err := os.Stat(arg)
+		switch {
+		case err == nil && info.IsDir() && !isRun(arg):
+			var below []foundSet
+			below, err = tracesBelow(arg)
+			found.sets = append(found.sets, below...)
+		case err == nil && !info.IsDir() && !strings.HasSuffix(arg, packedRun):
+			if files < 0 {
+				files = len(found.sets)
+				found.sets = append(found.sets, foundSet{})
+			}
+			found.sets[files].inputs = append(found.sets[files].inputs, analysis.Input{Path: arg})
+			err = nil
+		default:
+			err = found.addRun(ctx, root, arg)
+		}
 		if err != nil {
 			found.close()
 			return nil, err
 		}
-		if inputs != nil {
-			named.inputs = append(named.inputs, inputs...)
-			continue
-		}
-		if err := found.addRun(ctx, root, arg); err != nil {
-			found.close()
-			return nil, err
-		}
-	}
-	if len(named.inputs) > 0 {
-		found.sets = append([]foundSet{named}, found.sets...)
 	}
 	return found, nil
-}
-
-// tracesAt gives the traces at a path that is a file or a folder; nil where it is a run
-// or nothing.
-func tracesAt(path string) ([]analysis.Input, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "/."):
-		if _, runErr := os.Lstat(path); runErr == nil {
-			return nil, usage("%s is a link to nothing", path)
-		}
-		if strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".gz") || strings.HasSuffix(path, ".zst") && !strings.HasSuffix(path, ".tar.zst") {
-			return nil, usage("there is no file %s", path)
-		}
-		return nil, nil
-	case err != nil:
-		return nil, nil
-	case !info.IsDir() && !strings.HasSuffix(path, ".tar.zst"):
-		return []analysis.Input{{Path: path}}, nil
-	case info.IsDir() && !isRun(path):
-		return tracesBelow(path)
-	}
-	return nil, nil
 }
 
 // isRun tells of a run's directory.
@@ -108,22 +89,25 @@ func isRun(path string) bool {
 	return false
 }
 
+// packedRun is how the names of packed runs end.
+const packedRun = ".tar.zst"
+
 // traceName is what profilers call their traces: of torch, of SGLang, of torch_npu.
 var traceName = regexp.MustCompile(`(?i)trace.*\.json(\.gz|\.zst)?$`)
 
 // tracesBelow finds the traces in a folder by their names, and if there are none, all
-// JSON.
-func tracesBelow(dir string) ([]analysis.Input, error) {
-	var traces, all []analysis.Input
+// JSON, a set for each folder that has some.
+func tracesBelow(dir string) ([]foundSet, error) {
+	var traces, all []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch name := d.Name(); {
 		case err != nil:
 			return err
 		case d.IsDir():
 		case traceName.MatchString(name):
-			traces = append(traces, analysis.Input{Path: path})
+			traces = append(traces, path)
 		case strings.HasSuffix(name, ".json.gz"), strings.HasSuffix(name, ".json.zst"), strings.HasSuffix(name, ".json"):
-			all = append(all, analysis.Input{Path: path})
+			all = append(all, path)
 		}
 		return nil
 	})
@@ -136,7 +120,16 @@ func tracesBelow(dir string) ([]analysis.Input, error) {
 	if len(traces) == 0 {
 		return nil, usage("there are no traces in %s: no files whose names end in .json, .json.gz or .json.zst", dir)
 	}
-	return traces, nil
+	var sets []foundSet
+	folder := ""
+	for _, path := range traces {
+		if len(sets) == 0 || filepath.Dir(path) != folder {
+			sets, folder = append(sets, foundSet{}), filepath.Dir(path)
+		}
+		last := &sets[len(sets)-1]
+		last.inputs = append(last.inputs, analysis.Input{Path: path})
+	}
+	return sets, nil
 }
 
 // addRun adds the traces of a run, unpacked where it is packed.
@@ -147,7 +140,7 @@ func (f *foundTraces) addRun(ctx context.Context, root, name string) error {
 	}
 	e, err := archive.Find(abs, name)
 	if err != nil {
-		return usage("no file, folder or run is called so: %w", err)
+		return usage("%s is no file and no folder; as a run: %w", name, err)
 	}
 	if e.Partial {
 		return failed(steps.ExitIncomplete, fmt.Errorf("run %s goes on, or was cut off: profjob resume finishes it; its traces are in %s",
@@ -157,7 +150,7 @@ func (f *foundTraces) addRun(ctx context.Context, root, name string) error {
 		return failed(steps.ExitIncomplete, e.Err)
 	}
 	dir := e.Path
-	if strings.HasSuffix(dir, ".tar.zst") {
+	if strings.HasSuffix(dir, packedRun) {
 		if dir, err = f.unpack(ctx, e.Manifest); err != nil {
 			return failed(steps.ExitIncomplete, err)
 		}

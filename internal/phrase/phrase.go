@@ -1,5 +1,6 @@
-// Package phrase writes numbers as people read them: three digits that matter, and a
-// unit. It knows nothing of what they are of.
+// Package phrase writes numbers and texts as people read them: numbers with three digits
+// that matter and a unit, texts without what is not for reading. It knows nothing of what
+// they are of.
 package phrase
 
 import (

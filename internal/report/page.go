@@ -1,61 +1,70 @@
-// Package report writes what a run or some traces say as one HTML page: self-contained,
-// without network, readable on a laptop, in the dark, on paper, and without a mouse.
+// Package report writes report.html: what a run asked for and got, and what its traces
+// tell, as one page that needs nothing else, neither a network nor a script.
 //
-// It knows manifests and analyses, and nothing of how either came to be.
+// It stands on the values of [profjob/internal/analysis] and [profjob/internal/archive].
+// Whatever is in them may come from a server: it is escaped, shortened and counted, so
+// that the page stays a page of at most [MaxBytes].
 package report
 
 import (
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
+	"bytes"
 	"fmt"
-	"html/template"
 	"io"
 
 	"profjob/internal/analysis"
-	"profjob/internal/archive"
-	"profjob/internal/load"
 )
+
+// MaxBytes is how large a page gets. Rows that would make it larger are left out, and
+// the page says how many.
+const MaxBytes = 5 << 20
 
 // Page is what a report is made of.
 type Page struct {
-	Title string
-	// Run is the manifest of the run that is reported; nil for traces outside of one.
-	// Its files and its end may be missing still.
-	Run  *archive.Manifest
-	Load []Load
+	Title string // empty: made of the run
+	Run   *Run   // nil of trace files outside of a run
+	// Sets are the analyses, in the order of the page.
 	Sets []analysis.Set
+	// Links are the trace files. Empty with a Run, each trace is taken to lie where its
+	// File says, relative to the page.
+	Links []Link
 }
 
-// Load is what a round's load met.
-type Load struct {
-	Round, Attempt int
-	Summary        load.Summary
+// Link says where a trace file lies.
+type Link struct {
+	File string // its name, [analysis.Trace.File] where it was analysed
+	Path string // relative to the page, with slashes; anything else is shown and not linked
 }
 
-var (
-	//go:embed page.html
-	pageHTML string
-	//go:embed style.css
-	styleCSS string
-	//go:embed script.js
-	scriptJS string
-)
-
-// source is the hash by which a page's policy allows a text of its own, and no other.
-func source(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}
-
-// Write writes the page. The same page gives the same bytes.
+// Write writes the page. The same Page gives the same bytes. What cannot be shown within
+// [MaxBytes] is left out of the page, never of the memory that it takes to write it,
+// which is some times the page.
 func Write(w io.Writer, p Page) error {
-	t, err := template.New("page").Parse(pageHTML)
+	page, err := render(p, MaxBytes)
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if err := t.Execute(w, modelOf(p)); err != nil {
+	if _, err := w.Write(page); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+// render makes the page with fewer rows until it is at most limit bytes.
+func render(p Page, limit int) ([]byte, error) {
+	for l := most; ; l = l.halved() {
+		m, err := modelOf(p, l)
+		if err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		if err := layout.Execute(&b, m); err != nil {
+			return nil, err
+		}
+		if b.Len() <= limit {
+			return b.Bytes(), nil
+		}
+		if l.none() {
+			return nil, fmt.Errorf("the page has %d bytes, the limit is %d, and there is nothing more to leave out", b.Len(), limit)
+		}
+	}
 }

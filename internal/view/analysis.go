@@ -12,16 +12,22 @@ import (
 	"profjob/internal/trace"
 )
 
-// narrowest is the width that tables are laid out for where the terminal does not say.
-const narrowest = 100
+// usualWidth is the width that tables are laid out for where the terminal does not say.
+const usualWidth = 100
 
-// Analysis shows what traces tell to people: top rows of each table, in width columns
-// (0: unknown).
-func Analysis(w io.Writer, s *analysis.Set, top, width int) error {
-	if width == 0 {
-		width = narrowest
+// AnalysisOptions are how much of an analysis is shown.
+type AnalysisOptions struct {
+	Top   int  // rows of the operators and of the kernels
+	Steps bool // each engine step, too
+	Width int  // of the terminal in columns; 0: unknown
+}
+
+// Analysis shows what traces tell to people.
+func Analysis(w io.Writer, s *analysis.Set, o AnalysisOptions) error {
+	if o.Width == 0 {
+		o.Width = usualWidth
 	}
-	a := analysisView{top: top, width: max(width, 60)}
+	a := analysisView{AnalysisOptions: o, top: o.Top, width: max(o.Width, 60)}
 	if s.Round > 0 {
 		fmt.Fprintf(&a.b, "round %d, target %s\n\n", s.Round, s.Target)
 	}
@@ -37,6 +43,7 @@ func Analysis(w io.Writer, s *analysis.Set, top, width int) error {
 }
 
 type analysisView struct {
+	AnalysisOptions
 	b          strings.Builder
 	top, width int
 }
@@ -51,6 +58,9 @@ func (a *analysisView) trace(t *analysis.Trace) {
 		a.b.WriteString("  no engine steps were found: no annotation, no scope, and nothing that occurs once a pass\n")
 	}
 	a.classes(t)
+	if a.Steps {
+		a.steps(t)
+	}
 	a.shares(t)
 	a.operators(&t.Total)
 	a.kernels(&t.Total)
@@ -97,6 +107,19 @@ func (a *analysisView) classes(t *analysis.Trace) {
 		}
 	}
 	a.table(rows, "rlrrrrrrr", -1)
+}
+
+func (a *analysisView) steps(t *analysis.Trace) {
+	rows := [][]string{{"step", "", "requests", "tokens", "took", "device", "idle", "name"}}
+	for i := range t.Steps {
+		s := &t.Steps[i]
+		row := []string{fmt.Sprint(s.Index), string(s.Class), phrase.Count(s.Requests), phrase.Count(s.Tokens), phrase.Nanos(s.Duration), "", "", s.Name}
+		if s.Device != nil {
+			row[5], row[6] = phrase.Nanos(s.Device.Span), phrase.Percent(s.Device.Idle, s.Device.Span)
+		}
+		rows = append(rows, row)
+	}
+	a.table(rows, "rlrrrrrl", 7)
 }
 
 func unit(of string) string {
@@ -184,7 +207,7 @@ func (a *analysisView) wrapped(label string, parts []string) {
 }
 
 func (a *analysisView) operators(g *analysis.Group) {
-	if len(g.Operators) == 0 {
+	if len(g.Operators) == 0 || a.top == 0 {
 		return
 	}
 	var self int64
@@ -204,7 +227,7 @@ func (a *analysisView) operators(g *analysis.Group) {
 }
 
 func (a *analysisView) kernels(g *analysis.Group) {
-	if len(g.Kernels) == 0 {
+	if len(g.Kernels) == 0 || a.top == 0 {
 		return
 	}
 	var sum int64
