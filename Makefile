@@ -36,20 +36,20 @@ faults: build ## every way in which a server can misbehave, at every plan step, 
 	cd e2e && PROFJOB_FAULTS=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^Test(Faults|StepFaults|Deaths)$$'
 
 .PHONY: bench
-bench: bench-traces ## benchmarks, and what is said of reading traces beside gzip, Python and HolisticTraceAnalysis
+bench: bench-traces ## benchmarks, and the table of bench-traces
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-traces
-bench-traces: build ## speed and memory of reading traces beside their peers, a table
-	cd e2e && PROFJOB_BENCH_TRACES=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBenchTraces$$'
+bench-traces: build ## how fast traces are read and in how much memory, each beside gzip, Python or HolisticTraceAnalysis; prints a table
+	cd e2e/peers && PROFJOB_BENCH=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBench$$' $(BENCHFLAGS)
 
 .PHONY: bench-huge
-bench-huge: build ## 5 GB of JSON, made, within the bound on memory
-	cd e2e && PROFJOB_BENCH_HUGE=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestBenchHuge$$'
+bench-huge: build ## the same of a trace of 5 GB, which is made
+	cd e2e/peers && PROFJOB_HUGE=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestHuge$$' $(BENCHFLAGS)
 
 .PHONY: check-peers
-check-peers: build ## device time against HolisticTraceAnalysis and TraceLens; the table of docs/analysis.md
-	cd e2e && PROFJOB_PEERS=1 $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestCheckPeers$$' -args $(PEERSFLAGS)
+check-peers: ## the totals of real traces beside those of HolisticTraceAnalysis and TraceLens; prints the table of docs/, PEERSFLAGS=-update writes it
+	cd e2e/peers && $(GO) test -tags e2e -count=1 -timeout 30m -run '^Test(Check|Repeat)$$' $(PEERSFLAGS)
 
 FUZZTIME ?= 30s
 .PHONY: fuzz
