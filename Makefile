@@ -20,11 +20,11 @@ test: ## vet, formatting, staticcheck, and all tests with the race detector
 
 .PHONY: e2e
 e2e: build ## job files against a real vLLM on CPU in three versions, the bounded part
-	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e/...
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./e2e
 
 .PHONY: e2e-full
 e2e-full: build ## the same and what is too long for every change; prints the table of docs/vllm.md
-	PROFJOB_E2E_FULL=1 $(GO) test -tags e2e -count=1 -timeout 170m -v ./e2e/...
+	PROFJOB_E2E_FULL=1 $(GO) test -tags e2e -count=1 -timeout 170m -v ./e2e
 
 N ?= 300
 .PHONY: chaos
