@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"profjob/internal/archive"
 	"profjob/internal/durable"
 	"profjob/internal/report"
 	"profjob/internal/trace"
@@ -49,7 +50,7 @@ func (a *app) runReport(ctx context.Context, opts reportOptions, args []string) 
 	if _, err := os.Lstat(opts.output); !errors.Is(err, fs.ErrNotExist) && !opts.force {
 		return usage("%s is there already: --force replaces it, -o names another", opts.output)
 	}
-	if abs, err := filepath.Abs(opts.output); err == nil && isRun(filepath.Dir(abs)) {
+	if around, err := archive.SealedAround(opts.output); err == nil && around != "" {
 		return usage("%s lies in a run, which is sealed as it is: name another place with -o", opts.output)
 	}
 	ctx, stop := untilTold(ctx) // what was unpacked is removed however it ends

@@ -154,7 +154,7 @@ func (f *foundTraces) addRun(ctx context.Context, root, name string) error {
 		return failed(steps.ExitIncomplete, e.Err)
 	}
 	dir := e.Path
-	if strings.HasSuffix(dir, packedRun) {
+	if e.IsPacked() {
 		if dir, err = f.unpack(ctx, e.Manifest); err != nil {
 			return failed(steps.ExitIncomplete, err)
 		}
@@ -180,11 +180,9 @@ func (f *foundTraces) unpack(ctx context.Context, m *archive.Manifest) (string, 
 		return "", err
 	}
 	f.temp = append(f.temp, dir)
-	var paths []string
+	var files []archive.File
 	for _, g := range m.Traces() {
-		for _, file := range g.Files {
-			paths = append(paths, file.Path)
-		}
+		files = append(files, g.Files...)
 	}
-	return dir, archive.Unpack(ctx, m, paths, dir)
+	return dir, archive.Unpack(ctx, m, dir, files)
 }

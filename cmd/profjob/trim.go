@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"profjob/internal/archive"
 	"profjob/internal/phrase"
 	"profjob/internal/trace"
 	"profjob/steps"
@@ -233,13 +234,12 @@ func (o *trimOptions) destination(src string) (string, error) {
 	if err != nil {
 		return "", failed(steps.ExitFailed, err)
 	}
-	for dir := filepath.Dir(abs); ; dir = filepath.Dir(dir) {
-		if isRun(dir) {
-			return "", usage("%s lies in the run %s, which is sealed as it is: name another place with -o", dst, display(dir))
-		}
-		if dir == filepath.Dir(dir) {
-			break
-		}
+	around, err := archive.SealedAround(abs)
+	if err != nil {
+		return "", usage("%s cannot be written: %w", dst, err)
+	}
+	if around != "" {
+		return "", usage("%s lies in the run %s, which is sealed as it is: name another place with -o", dst, display(around))
 	}
 	if _, err := os.Lstat(abs); err == nil && !o.force {
 		return "", usage("%s is there already: --force replaces it, -o names another", dst)

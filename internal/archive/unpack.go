@@ -1,89 +1,67 @@
 package archive
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"profjob/internal/durable"
 )
 
-// Unpack copies files of a packed run below a directory that exists, each at its path
-// within the run, and compares them with the manifest. paths are some of those in
-// m.Files. An error names the first that is missing or damaged.
-func Unpack(ctx context.Context, m *Manifest, paths []string, dir string) error {
-	if err := takeOut(ctx, m, paths, dir); err != nil {
-		return fmt.Errorf("unpack %s: %w", m.Dir, err)
-	}
-	return nil
-}
+// IsPacked tells whether the run is one file.
+func (e Entry) IsPacked() bool { return isPacked(e.Path) }
 
-func takeOut(ctx context.Context, m *Manifest, paths []string, dir string) error {
-	left := map[string]File{}
-	for _, f := range m.Files {
-		if slices.Contains(paths, f.Path) {
-			left[f.Path] = f
-		}
+// Unpack writes files of a packed run into the folder dir, under their paths, and
+// compares them with the manifest's hashes. m is as [ReadManifest] gives it.
+func Unpack(ctx context.Context, m *Manifest, dir string, files []File) error {
+	want := make(map[string]File, len(files))
+	for _, f := range files {
+		want[f.Path] = f
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close() // what is written is closed where it is written
 	t, err := openTar(ctx, m.Dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("unpack run: %w", err)
 	}
 	defer t.Close() // it is only read
-	for len(left) > 0 {
+	for len(want) > 0 {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			err = errors.New("files of the manifest are not there")
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("unpack %s: %w", m.Dir, err)
 		}
-		name, _ := strings.CutPrefix(h.Name, m.RunID+"/")
-		f, ok := left[name]
+		name := strings.TrimPrefix(h.Name, m.RunID+"/")
+		f, ok := want[name]
 		if !ok {
 			continue
 		}
-		delete(left, name)
-		if h.Typeflag != tar.TypeReg {
-			return fmt.Errorf("%s: it is no regular file", name)
-		}
-		if err := takeOutFile(ctx, root, f, t); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	for _, p := range paths {
-		if _, missing := left[p]; missing {
-			return fmt.Errorf("%s: it is missing", p)
+		delete(want, name)
+		if err := unpackFile(ctx, dir, f, t); err != nil {
+			return fmt.Errorf("unpack %s: %s: %w", m.Dir, name, err)
 		}
 	}
 	return nil
 }
 
-// takeOutFile writes one file. No more is written than the manifest says.
-func takeOutFile(ctx context.Context, root *os.Root, f File, from io.Reader) error {
-	name := filepath.FromSlash(f.Path)
-	if err := root.MkdirAll(filepath.Dir(name), dirMode); err != nil {
+func unpackFile(ctx context.Context, dir string, f File, r io.Reader) error {
+	if !fs.ValidPath(f.Path) {
+		return errors.New("its path leads out of the run")
+	}
+	path := filepath.Join(dir, filepath.FromSlash(f.Path))
+	if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
 		return err
 	}
-	to, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
-	if err != nil {
+	return durable.WriteFile(path, func(w io.Writer) error {
+		got, err := copyHashing(ctx, w, io.LimitReader(r, max(f.Size, 0)+1)) // a sparse entry may go on for exabytes
+		if err == nil && (got.Size != f.Size || got.SHA256 != f.SHA256) {
+			err = errors.New("it is not what the manifest says")
+		}
 		return err
-	}
-	got, err := copyHashing(ctx, to, io.LimitReader(from, max(f.Size, 0)+1))
-	if err = errors.Join(err, to.Close()); err != nil {
-		return err
-	}
-	if got.Size != f.Size || got.SHA256 != f.SHA256 {
-		return errors.New("it is not what the manifest says")
-	}
-	return nil
+	})
 }
