@@ -286,6 +286,11 @@ func (a *analysisView) ranks(ranks []analysis.RankSkew) {
 // table writes rows, the first of them the heading, after an empty line. align has a
 // letter a column; the column named gets what room is left, and is shortened to it.
 func (a *analysisView) table(rows [][]string, align string, wide int) {
+	for _, row := range rows {
+		for i := range row {
+			row[i] = cell(row[i])
+		}
+	}
 	widths := make([]int, len(align))
 	for n, row := range rows {
 		for i, text := range row {

@@ -45,4 +45,3 @@ func TestAnalysis(t *testing.T) {
 		golden(t, fmt.Sprintf("analysis-%d.txt", width), got)
 	}
 }
-
