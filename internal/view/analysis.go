@@ -288,7 +288,7 @@ func (a *analysisView) ranks(ranks []analysis.RankSkew) {
 func (a *analysisView) table(rows [][]string, align string, wide int) {
 	for _, row := range rows {
 		for i := range row {
-			row[i] = cell(row[i])
+			row[i] = strings.ReplaceAll(Printable(row[i]), "\n", " ")
 		}
 	}
 	widths := make([]int, len(align))
