@@ -32,8 +32,10 @@ type Lane struct {
 	of     *Columns
 	blocks [][]record
 	n      int
+	has    int // spans that there are blocks for
 	long   []int64
 	sorted bool
+	outer  bool // it has FLOPs of operators that others with FLOPs may be within
 }
 
 // MemoryPoint is an allocator's state after one allocation (positive) or release.
@@ -95,8 +97,8 @@ func (l *Lane) add(r record, dur int64) {
 		r.dur = longBit | uint32(len(l.long))
 		l.long = append(l.long, dur)
 	}
-	if l.n == len(l.blocks)<<spanShift {
-		l.blocks = append(l.blocks, make([]record, spansPerBlock))
+	if l.n == l.has {
+		l.grow()
 	}
 	if l.n > 0 && l.sorted {
 		before := l.at(l.n - 1)
@@ -106,25 +108,27 @@ func (l *Lane) add(r record, dur int64) {
 	l.n++
 }
 
+// firstBlock is how many spans a lane has room for at first: many have few.
+const firstBlock = 8
+
+func (l *Lane) grow() {
+	if l.has >= spansPerBlock {
+		l.blocks = append(l.blocks, make([]record, spansPerBlock))
+		l.has += spansPerBlock
+		return
+	}
+	first := make([]record, max(2*l.has, firstBlock))
+	if l.has > 0 {
+		copy(first, l.blocks[0])
+	}
+	l.blocks, l.has = [][]record{first}, len(first)
+}
+
 func (l *Lane) length(r *record) int64 {
 	if r.dur&longBit != 0 {
 		return l.long[r.dur&^longBit]
 	}
 	return int64(r.dur)
-}
-
-// inOrder sorts the blocks in place.
-type inOrder struct{ *Lane }
-
-func (l inOrder) Swap(i, j int) {
-	a, b := l.at(i), l.at(j)
-	*a, *b = *b, *a
-}
-
-func (l inOrder) Less(i, j int) bool {
-	a, b := l.at(i), l.at(j)
-	return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(l.length(b), l.length(a)),
-		cmp.Compare(a.name, b.name), cmp.Compare(a.link, b.link)) < 0
 }
 
 // ReadColumns reads a trace once and keeps what analyses are made of. It takes some
@@ -178,9 +182,9 @@ func (b *columnsBuilder) finish(base int64) *Columns {
 		if names != nil {
 			l.Process, l.Thread = names.process, names.threads[l.TID]
 		}
-		if !l.sorted {
-			sort.Sort(inOrder{l})
-			l.sorted = true
+		l.sort()
+		if l.outer {
+			b.countInnermost(l)
 		}
 	}
 	b.correlate()

@@ -13,7 +13,8 @@ type columnsBuilder struct {
 	lanes   map[laneKey]*Lane
 	current [2]*Lane // the lanes of the host's and the device's event before
 	names   map[string]uint32
-	text    int // bytes of names
+	counted []counted // by name
+	text    int       // bytes of names
 	wide    map[int64]uint32
 	labels  map[string]*labels
 	spans   int
@@ -99,10 +100,7 @@ func (b *columnsBuilder) span(e *Event, kind Kind) error {
 	}
 	switch {
 	case kind == Operator:
-		if n := operatorFLOPs(e); n > 0 {
-			r.link = uint32(len(b.columns.flops))
-			b.columns.flops = append(b.columns.flops, n)
-		}
+		b.count(l, &r, e)
 	default:
 		if r.link, err = b.id(e, "correlation"); err != nil {
 			return err
@@ -163,6 +161,7 @@ func (b *columnsBuilder) name(name []byte) (uint32, error) {
 	}
 	text, id := string(name), uint32(len(b.columns.Names))
 	b.names[text] = id
+	b.counted = append(b.counted, countedAs[text])
 	b.columns.Names = append(b.columns.Names, text)
 	return id, nil
 }
