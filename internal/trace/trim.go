@@ -304,7 +304,11 @@ func compress(f io.Writer, path string, write func(*bufio.Writer) error) error {
 	var z io.WriteCloser
 	switch {
 	case strings.HasSuffix(path, ".gz"):
-		z = gzip.NewWriter(f)
+		enc, err := gzip.NewWriterLevel(f, gzip.BestSpeed) // any other takes longer than the reading
+		if err != nil {
+			return err
+		}
+		z = enc
 	case strings.HasSuffix(path, ".zst"):
 		enc, err := zstd.NewWriter(f, zstd.WithEncoderConcurrency(1))
 		if err != nil {
